@@ -1,0 +1,16 @@
+//! Times of different kinds as types that do not mix.
+//!
+//! [`NtpTimestamp`] is what travels, [`HostTime`] is what this host's clock shows, [`Monotonic`] is a stopwatch
+//! nobody can set, and [`Offset`] is a signed difference of two host times.
+
+mod host_time;
+mod monotonic;
+mod ntp_timestamp;
+mod offset;
+
+pub use host_time::HostTime;
+pub use monotonic::Monotonic;
+pub use ntp_timestamp::NtpTimestamp;
+pub use offset::Offset;
+
+const NANOS_PER_SEC: i64 = 1_000_000_000;
