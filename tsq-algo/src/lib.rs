@@ -1,0 +1,25 @@
+//! Samples in, decisions out: the statistics and choices of a TSQ client.
+//!
+//! In this order: [`filter`] turns one source's samples into an estimate, [`combine`] turns the
+//! sources' estimates into one offset and names the falsetickers, [`decide`] says what to do to
+//! the clock about it. Everything is computed from the arguments: no clock, socket, file or
+//! randomness (`clippy.toml` beside this crate's manifest checks it). Nothing here panics or
+//! overflows, whatever the numbers.
+//!
+//! Offsets are positive when our clock is behind.
+
+#![forbid(unsafe_code)]
+
+mod combine;
+mod coverage;
+mod decide;
+mod filter;
+mod interval;
+mod sample;
+mod statistics;
+
+pub use combine::{Combined, Disagreement, SERVER_ERROR_ALLOWANCE, combine};
+pub use decide::{Decision, NothingToDo, Policy, RESOLUTION, decide};
+pub use filter::{Filtered, RejectReason, SourceEstimate, filter};
+pub use interval::Interval;
+pub use sample::Sample;
