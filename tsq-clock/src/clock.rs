@@ -1,0 +1,60 @@
+use std::time::Duration;
+
+use tsq_proto::{HostTime, Offset};
+
+use crate::ClockError;
+
+/// A clock that can be read and set.
+///
+/// Positive offsets move it forward. Every change is checked against the clock's own
+/// [`Limits`](crate::Limits) first, and returns what really took effect.
+pub trait Clock {
+    /// What the clock shows now.
+    fn read(&self) -> HostTime;
+
+    /// Moves the clock at once. A slew that was under way ends there.
+    ///
+    /// # Errors
+    /// [`ClockError`]; the clock was not changed then.
+    fn step(&mut self, by: Offset) -> Result<Applied, ClockError>;
+
+    /// Begins to run the clock 500 ppm faster or slower until `by` is made up, in whole
+    /// microseconds: what is below a microsecond is dropped. It replaces a slew that is under way;
+    /// so a slew by zero ends one.
+    ///
+    /// # Errors
+    /// [`ClockError`]; the clock was not changed then, except after [`ClockError::Truncated`].
+    fn slew(&mut self, by: Offset) -> Result<Slewing, ClockError>;
+
+    /// What is left of a slew under way, whoever began it: the clock goes on moving by that much.
+    ///
+    /// # Errors
+    /// [`ClockError`]; needs no privilege.
+    fn pending_slew(&self) -> Result<Offset, ClockError>;
+
+    /// Whether this process may step and slew the clock; changes nothing.
+    ///
+    /// # Errors
+    /// The [`ClockError`] that [`step`](Self::step) and [`slew`](Self::slew) would fail with.
+    fn may_set(&self) -> Result<(), ClockError>;
+}
+
+/// A step that took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// How far the clock was moved.
+    pub by: Offset,
+    /// What the clock showed right after.
+    pub at: HostTime,
+}
+
+/// A slew that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slewing {
+    /// How far the clock will be moved: what was asked, without its part below a microsecond.
+    pub amount: Offset,
+    /// How long it takes, to within a second.
+    pub duration: Duration,
+    /// What was left of an earlier slew, which will not be made up any more.
+    pub replaced: Offset,
+}

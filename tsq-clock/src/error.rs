@@ -1,0 +1,91 @@
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use tsq_proto::Offset;
+
+/// Why a clock was not set, as a cause that an operator can act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClockError {
+    /// This process may not set the clock.
+    NoPermission,
+    /// The change is larger than this clock was opened for; no system call was made.
+    PastLimit {
+        /// The change that was asked for.
+        asked: Offset,
+        /// The largest that is allowed, in either direction.
+        limit: Duration,
+    },
+    /// The system took a smaller slew than it was asked for, and is now making that one.
+    Truncated {
+        /// The slew that was asked for.
+        asked: Offset,
+        /// The slew that is under way.
+        taken: Offset,
+    },
+    /// This system has no such call.
+    NotSupported {
+        /// The system call.
+        call: &'static str,
+    },
+    /// Any other failure.
+    Os {
+        /// The system call.
+        call: &'static str,
+        /// Its `errno`.
+        errno: i32,
+    },
+}
+
+impl fmt::Display for ClockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPermission => {
+                f.write_str("setting the clock needs CAP_SYS_TIME: run as root or with --dry-run")
+            }
+            Self::PastLimit { asked, limit } => {
+                write!(
+                    f,
+                    "a change of {asked} is past the clock's limit of {limit:?}"
+                )
+            }
+            Self::Truncated { asked, taken } => {
+                write!(f, "asked to slew {asked}, the system took {taken} only")
+            }
+            Self::NotSupported { call } => write!(f, "this system does not support {call}"),
+            Self::Os { call, errno } => {
+                write!(f, "{call} failed: {}", io::Error::from_raw_os_error(*errno))
+            }
+        }
+    }
+}
+
+impl std::error::Error for ClockError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_permission_names_the_way_out() {
+        let line = ClockError::NoPermission.to_string();
+        assert!(line.contains("CAP_SYS_TIME"), "{line}");
+        assert!(
+            line.contains("root") && line.contains("--dry-run"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn past_limit_carries_both_numbers() {
+        let error = ClockError::PastLimit {
+            asked: Offset::from_nanos(-2_500_000_000),
+            limit: Duration::from_secs(1),
+        };
+        assert_eq!(
+            error.to_string(),
+            "a change of -2.500 s is past the clock's limit of 1s"
+        );
+    }
+}

@@ -1,0 +1,29 @@
+//! The clock seam: read, step and slew a clock, within limits that are enforced here.
+//!
+//! [`Clock`] is the seam. `SystemClock` (Linux) sets the real one, [`DryRun`] only reports what
+//! would be set, [`SimulatedClock`] is for tests. Nothing here decides *whether* to set a clock, or
+//! by how much: that is `tsq-algo`'s and the caller's part. But whatever they ask, [`Limits`] holds.
+//!
+//! Differences between operating systems end at this crate, and its only `unsafe` code is in
+//! `linux/sys.rs`.
+
+#![deny(unsafe_code)]
+
+mod clock;
+mod dry_run;
+mod error;
+mod limits;
+#[cfg(target_os = "linux")]
+mod linux;
+mod simulated;
+mod slew;
+mod state;
+
+pub use clock::{Applied, Clock, Slewing};
+pub use dry_run::DryRun;
+pub use error::ClockError;
+pub use limits::Limits;
+#[cfg(target_os = "linux")]
+pub use linux::SystemClock;
+pub use simulated::SimulatedClock;
+pub use state::{KernelLeap, KernelState};

@@ -1,0 +1,135 @@
+//! The Linux system clock, set by `adjtimex(2)` alone.
+
+mod outcome;
+mod request;
+mod state;
+#[expect(unsafe_code, reason = "system calls; nothing else is in this file")]
+mod sys;
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use tsq_proto::{HostTime, Offset};
+
+use crate::{Applied, Clock, ClockError, KernelState, Limits, Slewing, slew};
+
+/// This machine's `CLOCK_REALTIME`.
+///
+/// Steps are relative and atomic (`ADJ_SETOFFSET`), so the time between measuring and setting adds
+/// no error. Slews are the kernel's `adjtime` (`ADJ_OFFSET_SINGLESHOT`), which takes any amount;
+/// the NTP loop's `ADJ_OFFSET` would be clamped to 0.5 s.
+#[derive(Debug)]
+pub struct SystemClock {
+    limits: Limits,
+}
+
+impl SystemClock {
+    /// The system clock, never to be changed beyond `limits` at a time.
+    pub fn open(limits: Limits) -> Self {
+        Self { limits }
+    }
+
+    /// What the kernel says about its own clock. Needs no privilege.
+    ///
+    /// # Errors
+    /// [`ClockError::NoPermission`] where a sandbox forbids even reading, or
+    /// [`ClockError::NotSupported`].
+    pub fn state() -> Result<KernelState, ClockError> {
+        let mut report = sys::empty_timex();
+        sys::adjtimex(&mut report).map_err(outcome::failure)?;
+        Ok(state::of(&report))
+    }
+}
+
+impl Clock for SystemClock {
+    fn read(&self) -> HostTime {
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(after) => HostTime::from_unix_nanos(saturated(after.as_nanos())),
+            Err(before) => HostTime::from_unix_nanos(-saturated(before.duration().as_nanos())),
+        }
+    }
+
+    /// As [`Clock::step`]. The kernel marks the clock as not synchronised, and afterwards counts
+    /// in nanoseconds for other users of `adjtimex` (`STA_NANO`).
+    fn step(&mut self, by: Offset) -> Result<Applied, ClockError> {
+        self.limits.check_step(by)?;
+        sys::adjtimex(&mut request::step(by)).map_err(outcome::failure)?;
+        Ok(Applied {
+            by,
+            at: self.read(),
+        })
+    }
+
+    fn slew(&mut self, by: Offset) -> Result<Slewing, ClockError> {
+        self.limits.check_slew(by)?;
+        let micros = slew::whole_micros(by);
+        let begun = Instant::now();
+        let mut request = request::slew(micros);
+        sys::adjtimex(&mut request).map_err(outcome::failure)?;
+        // The kernel hands back what was left of the slew before.
+        let replaced = slew::from_micros(request.offset);
+        let mut left = request::slew_left();
+        sys::adjtimex(&mut left).map_err(outcome::failure)?;
+        outcome::check_taken(micros, left.offset, begun.elapsed())?;
+        let amount = slew::from_micros(micros);
+        Ok(Slewing {
+            amount,
+            duration: slew::duration(amount),
+            replaced,
+        })
+    }
+
+    fn pending_slew(&self) -> Result<Offset, ClockError> {
+        let mut left = request::slew_left();
+        sys::adjtimex(&mut left).map_err(outcome::failure)?;
+        Ok(slew::from_micros(left.offset))
+    }
+
+    /// Asks the kernel for a tick of zero microseconds, which it never grants. It checks the
+    /// capability before the range (`timekeeping_validate_timex`): EPERM means that setting is not
+    /// allowed, EINVAL that it is. Nothing changes either way.
+    fn may_set(&self) -> Result<(), ClockError> {
+        outcome::of_probe(sys::adjtimex(&mut request::probe()))
+    }
+}
+
+/// The years 1678 to 2262 fit; beyond them the nearest end.
+fn saturated(nanos: u128) -> i64 {
+    i64::try_from(nanos).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn pending_slew_can_be_read_without_changing_anything() {
+        let limits = Limits {
+            max_step: Duration::ZERO,
+            max_slew: Duration::ZERO,
+        };
+        assert!(SystemClock::open(limits).pending_slew().is_ok());
+    }
+
+    #[test]
+    fn changes_past_the_limits_are_refused_before_any_system_call() {
+        // By one nanosecond only: should the limits ever fail, this test must not do harm either.
+        let mut clock = SystemClock::open(Limits {
+            max_step: Duration::ZERO,
+            max_slew: Duration::ZERO,
+        });
+        for nanos in [1, -1] {
+            let asked = Offset::from_nanos(nanos);
+            let limit = Duration::ZERO;
+            assert_eq!(
+                clock.step(asked),
+                Err(ClockError::PastLimit { asked, limit })
+            );
+            assert_eq!(
+                clock.slew(asked),
+                Err(ClockError::PastLimit { asked, limit })
+            );
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What `adjtimex(2)` reports, read into our own terms.
+
+use std::time::Duration;
+
+use libc::timex;
+
+use crate::{KernelLeap, KernelState};
+
+/// The meaning of a report.
+pub(super) fn of(report: &timex) -> KernelState {
+    let has = |bit: i32| report.status & bit != 0;
+    KernelState {
+        synchronised: !has(libc::STA_UNSYNC),
+        estimated_error: micros(report.esterror),
+        max_error: micros(report.maxerror),
+        // Parts per million with a 16-bit fraction.
+        frequency_ppb: report.freq.saturating_mul(1000) / (1 << 16),
+        tai_offset: (report.tai != 0).then_some(report.tai),
+        leap: match (has(libc::STA_INS), has(libc::STA_DEL)) {
+            (true, false) => KernelLeap::Insert,
+            (false, true) => KernelLeap::Delete,
+            // Both at once mean nothing.
+            (false, false) | (true, true) => KernelLeap::None,
+        },
+    }
+}
+
+fn micros(value: i64) -> Duration {
+    Duration::from_micros(u64::try_from(value).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sys::empty_timex;
+    use super::*;
+
+    #[test]
+    fn report_of_a_kept_clock_is_read_in_our_units() {
+        let mut report = empty_timex();
+        report.status = libc::STA_PLL | libc::STA_INS;
+        report.esterror = 12;
+        report.maxerror = 3_400;
+        report.freq = -(3 << 16) / 2;
+        report.tai = 37;
+        let expected = KernelState {
+            synchronised: true,
+            estimated_error: Duration::from_micros(12),
+            max_error: Duration::from_micros(3_400),
+            frequency_ppb: -1_500,
+            tai_offset: Some(37),
+            leap: KernelLeap::Insert,
+        };
+        assert_eq!(of(&report), expected);
+    }
+
+    #[test]
+    fn clock_that_nobody_keeps_is_not_synchronised() {
+        let mut report = empty_timex();
+        report.status = libc::STA_UNSYNC | libc::STA_INS | libc::STA_DEL;
+        let state = of(&report);
+        assert!(!state.synchronised);
+        assert_eq!((state.tai_offset, state.leap), (None, KernelLeap::None));
+    }
+}
