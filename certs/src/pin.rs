@@ -1,0 +1,155 @@
+use std::fmt;
+use std::str::FromStr;
+
+use x509_parser::pem::Pem;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::Error;
+
+/// SHA-256 of a certificate's SubjectPublicKeyInfo: it names the key, so it survives a renewal of
+/// the certificate with the same key.
+///
+/// Reads 64 hexadecimal digits of either case, with or without colons between the bytes; prints 64
+/// lower-case digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pin([u8; 32]);
+
+impl Pin {
+    /// The pin of a DER-encoded SubjectPublicKeyInfo.
+    pub fn of_public_key(spki_der: &[u8]) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, spki_der);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        Self(bytes)
+    }
+
+    /// The digest.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// The pin of a DER-encoded certificate.
+///
+/// # Errors
+/// [`Error::BadCertificate`] when it is not one certificate and nothing else.
+pub fn pin_of_der(certificate: &[u8]) -> Result<Pin, Error> {
+    let (rest, parsed) = X509Certificate::from_der(certificate)
+        .map_err(|reason| Error::BadCertificate(reason.to_string()))?;
+    if !rest.is_empty() {
+        return Err(Error::BadCertificate("bytes follow it".into()));
+    }
+    Ok(Pin::of_public_key(parsed.tbs_certificate.subject_pki.raw))
+}
+
+/// The pin of the first certificate in a PEM file's text; keys and other blocks are passed over.
+///
+/// # Errors
+/// [`Error::BadCertificate`] when there is none, or it cannot be parsed.
+pub fn pin_of_pem(text: &[u8]) -> Result<Pin, Error> {
+    for block in Pem::iter_from_buffer(text) {
+        let block = block.map_err(|reason| Error::BadCertificate(reason.to_string()))?;
+        if block.label == "CERTIFICATE" {
+            return pin_of_der(&block.contents);
+        }
+    }
+    Err(Error::BadCertificate("no PEM certificate in it".into()))
+}
+
+impl FromStr for Pin {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut bytes = [0; 32];
+        let mut rest = text;
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            if index > 0 {
+                rest = rest.strip_prefix(':').unwrap_or(rest);
+            }
+            let (digits, tail) = rest.split_at_checked(2).ok_or(WRONG_LENGTH)?;
+            *byte = hex_byte(digits)?;
+            rest = tail;
+        }
+        if rest.is_empty() {
+            Ok(Self(bytes))
+        } else {
+            Err(WRONG_LENGTH)
+        }
+    }
+}
+
+const WRONG_LENGTH: Error = Error::BadPin("a SHA-256 pin has 64 hexadecimal digits");
+
+fn hex_byte(digits: &str) -> Result<u8, Error> {
+    // `from_str_radix` alone would take "+f" for a byte.
+    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(Error::BadPin(
+            "only hexadecimal digits and colons between bytes may be in it",
+        ));
+    }
+    u8::from_str_radix(digits, 16).map_err(|_| WRONG_LENGTH)
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pin({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SHA-256 of nothing (FIPS 180-4 test value).
+    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn pin_prints_what_it_reads() {
+        assert_eq!(Pin::of_public_key(b"").to_string(), EMPTY);
+        assert_eq!(EMPTY.parse::<Pin>().unwrap(), Pin::of_public_key(b""));
+    }
+
+    #[test]
+    fn pin_is_read_in_upper_case_and_with_colons() {
+        let bytes: Vec<_> = (0..32).map(|at| &EMPTY[2 * at..2 * at + 2]).collect();
+        let openssl_form = bytes.join(":").to_uppercase();
+        assert_eq!(openssl_form.parse::<Pin>().unwrap().to_string(), EMPTY);
+    }
+
+    #[test]
+    fn malformed_pins_are_refused() {
+        let long = format!("{EMPTY}00");
+        let trailing_colon = format!("{EMPTY}:");
+        let signed = EMPTY.replacen("e3", "+3", 1);
+        let not_ascii = EMPTY.replacen("e3", "é", 1);
+        for bad in [
+            "",
+            "e3",
+            &EMPTY[..63],
+            &long,
+            &trailing_colon,
+            &signed,
+            &not_ascii,
+        ] {
+            assert!(matches!(bad.parse::<Pin>(), Err(Error::BadPin(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn garbage_has_no_pin() {
+        assert!(matches!(
+            pin_of_der(b"garbage"),
+            Err(Error::BadCertificate(_))
+        ));
+        assert!(matches!(
+            pin_of_pem(b"garbage"),
+            Err(Error::BadCertificate(_))
+        ));
+    }
+}
