@@ -1,0 +1,101 @@
+//! TLS for both sides: TLS 1.3 only, the project's cipher suites, ALPN of the draft.
+
+use std::sync::Arc;
+
+use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn_proto::{ClientConfig, ServerConfig};
+use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::{cipher_suite, default_provider};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::quic::Suite;
+use rustls::sign::CertifiedKey;
+
+use crate::transport::{Role, transport};
+
+/// The application protocol of the draft (C2).
+pub const ALPN_DRAFT: &[u8] = b"tsq";
+
+/// The application protocol the deployed reference programs negotiate (C2, F1).
+pub const ALPN_DEPLOYED: &[u8] = b"tsq/1";
+
+/// The cryptography both sides use.
+///
+/// `ring` starts in no time, which a one-shot client needs. AES-128 comes first: it is the
+/// cheapest suite wherever the processor has AES (DESIGN.md, section 2).
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        cipher_suites: vec![
+            cipher_suite::TLS13_AES_128_GCM_SHA256,
+            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+            cipher_suite::TLS13_AES_256_GCM_SHA384,
+        ],
+        ..default_provider()
+    })
+}
+
+/// A certificate chain and its key, known to belong together.
+///
+/// # Errors
+/// The key is of an unknown kind, or is not the certificate's.
+pub fn certified_key(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, rustls::Error> {
+    CertifiedKey::from_der(chain, key, &provider())
+}
+
+/// A server that shows `certificate` to everyone.
+///
+/// `streams` and `idle` as in [`Role::Server`].
+///
+/// # Errors
+/// Those of rustls for a configuration that cannot work; none is known for a key that came from
+/// [`certified_key`].
+pub fn server(certificate: CertifiedKey, role: Role) -> Result<ServerConfig, rustls::Error> {
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certificate)));
+    // tsq: C2
+    tls.alpn_protocols = vec![ALPN_DRAFT.to_vec(), ALPN_DEPLOYED.to_vec()];
+    // tsq: C3
+    tls.max_early_data_size = u32::MAX;
+    let quic = QuicServerConfig::with_initial(Arc::new(tls), initial_suite())
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let mut config = ServerConfig::with_crypto(Arc::new(quic));
+    config.transport_config(transport(role));
+    Ok(config)
+}
+
+/// A client that asks `verifier` about the server's certificate.
+///
+/// The configuration serves one server: tickets are kept by name, and two servers under one name
+/// would be handed each other's.
+///
+/// # Errors
+/// As for [`server`].
+pub fn client(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, rustls::Error> {
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    // tsq: C2
+    tls.alpn_protocols = vec![ALPN_DRAFT.to_vec(), ALPN_DEPLOYED.to_vec()];
+    tls.resumption = Resumption::disabled();
+    let quic = QuicClientConfig::with_initial(Arc::new(tls), initial_suite())
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let mut config = ClientConfig::new(Arc::new(quic));
+    config.transport_config(transport(Role::Client));
+    Ok(config)
+}
+
+/// QUIC's Initial packets use AES-128-GCM whatever is negotiated later (RFC 9001, section 5).
+fn initial_suite() -> Suite {
+    cipher_suite::TLS13_AES_128_GCM_SHA256
+        .tls13()
+        .and_then(rustls::Tls13CipherSuite::quic_suite)
+        .expect("ring's AES-128-GCM suite works with QUIC")
+}
