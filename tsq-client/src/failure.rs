@@ -1,0 +1,189 @@
+//! Why a server gave no usable time.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use tsq_net::CloseReason;
+
+use crate::trust::TrustRefusal;
+
+/// Why a server gave no usable time; the more telling reasons compare greater.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The name has no address, or the resolver did not answer in time.
+    Unresolved {
+        /// The resolver's words.
+        problem: String,
+    },
+    /// Nothing came back at all.
+    Silent {
+        /// The address tried last.
+        address: SocketAddr,
+        /// Milliseconds waited.
+        waited_ms: u64,
+    },
+    /// The network said that the host cannot be reached.
+    Unreachable {
+        /// The address.
+        address: SocketAddr,
+        /// What the network or system said.
+        problem: String,
+    },
+    /// The host is there and nothing listens on this port.
+    PortClosed {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The peer speaks QUIC but not TSQ (C2).
+    NotTsq {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The connection failed or was ended by the server.
+    Connection {
+        /// The address.
+        address: SocketAddr,
+        /// In words.
+        problem: String,
+    },
+    /// The server's certificate was not accepted.
+    Trust {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        refusal: TrustRefusal,
+    },
+    /// Datagrams were demanded and the server takes none.
+    NoDatagrams,
+    /// Streams were needed and the server allows none.
+    NoStreams,
+    /// It answered, but nothing of that is usable.
+    NoSamples,
+    /// Connected, but no query was answered usably.
+    Unanswered {
+        /// Queries sent, repeated ones included.
+        sent: u32,
+        /// Answers that were refused, for the reasons among the samples.
+        refused: u32,
+        /// The commonest of those reasons.
+        why: Option<String>,
+    },
+}
+
+impl Failure {
+    /// A stable name for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unresolved { .. } => "name_unresolved",
+            Self::Silent { .. } => "silent",
+            Self::Unreachable { .. } => "unreachable",
+            Self::PortClosed { .. } => "port_closed",
+            Self::NotTsq { .. } => "not_tsq",
+            Self::Connection { .. } => "connection",
+            Self::Trust { refusal, .. } => refusal.name(),
+            Self::NoDatagrams => "no_datagrams",
+            Self::NoStreams => "no_streams",
+            Self::NoSamples => "no_samples",
+            Self::Unanswered { .. } => "unanswered",
+        }
+    }
+
+    /// What ended a connection to `address`, if it was not us.
+    pub(crate) fn of_close(address: SocketAddr, reason: &CloseReason) -> Self {
+        let connection = |problem: String| Self::Connection { address, problem };
+        match reason {
+            CloseReason::Tls {
+                alert: CloseReason::NO_APPLICATION_PROTOCOL,
+                ..
+            } => Self::NotTsq { address },
+            CloseReason::Tls {
+                alert,
+                local,
+                reason,
+            } => {
+                let whose = if *local { "we" } else { "the server" };
+                connection(
+                    format!("{whose} ended the TLS handshake (alert {alert}) {reason}")
+                        .trim_end()
+                        .into(),
+                )
+            }
+            CloseReason::ByPeer { code, reason } if reason.is_empty() => {
+                connection(format!("the server closed the connection (code {code})"))
+            }
+            CloseReason::ByPeer { code, reason } => connection(format!(
+                "the server closed the connection: {reason} (code {code})"
+            )),
+            CloseReason::Transport { reason } => connection(format!("QUIC error: {reason}")),
+            CloseReason::TimedOut => connection("the connection timed out".into()),
+            CloseReason::Reset => {
+                connection("the server has lost the connection (restarted?)".into())
+            }
+            CloseReason::Version => connection("the server speaks no QUIC version 1".into()),
+            CloseReason::Local => connection("closed by us".into()),
+        }
+    }
+
+    /// Of several addresses' failures the one to report: the one nearest to success.
+    pub(crate) fn rank(&self) -> u8 {
+        match self {
+            Self::Unresolved { .. } => 0,
+            Self::Unreachable { .. } => 1,
+            Self::PortClosed { .. } => 2,
+            Self::Silent { .. } => 3,
+            Self::Connection { .. } => 4,
+            Self::NotTsq { .. } => 5,
+            Self::NoDatagrams | Self::NoStreams | Self::NoSamples | Self::Unanswered { .. } => 6,
+            Self::Trust { .. } => 7,
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unresolved { problem } => write!(f, "the name cannot be resolved: {problem}"),
+            Self::Silent { address, waited_ms } => write!(
+                f,
+                "no answer from {address} in {waited_ms} ms (host down, or UDP {} filtered?)",
+                address.port()
+            ),
+            Self::Unreachable { address, problem } => {
+                write!(f, "{address} cannot be reached: {problem}")
+            }
+            Self::PortClosed { address } => write!(
+                f,
+                "nothing listens on UDP port {} of {}",
+                address.port(),
+                address.ip()
+            ),
+            Self::NotTsq { address } => write!(f, "{address} speaks QUIC but not TSQ"),
+            Self::Connection { problem, .. } => f.write_str(problem),
+            Self::Trust { refusal, .. } => refusal.fmt(f),
+            Self::NoDatagrams => {
+                f.write_str("the server takes no datagrams (try --transport stream)")
+            }
+            Self::NoStreams => {
+                f.write_str("the server allows no streams (try --transport datagram)")
+            }
+            Self::NoSamples => f.write_str("it gave no usable sample"),
+            Self::Unanswered {
+                sent, why: None, ..
+            } => {
+                write!(f, "connected, but none of {sent} queries was answered")
+            }
+            Self::Unanswered {
+                sent,
+                refused,
+                why: Some(why),
+            } => {
+                write!(
+                    f,
+                    "no usable answer to {sent} queries, {refused} refused: {why}"
+                )
+            }
+        }
+    }
+}

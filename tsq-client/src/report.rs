@@ -1,0 +1,139 @@
+//! What is known of a server after a measurement.
+
+use std::net::SocketAddr;
+
+use tsq_net::StampSource;
+use tsq_proto::{Refusal, Sample};
+
+use crate::failure::Failure;
+use crate::trust::TrustKind;
+
+/// One server's part of a measurement.
+#[derive(Clone, Debug)]
+pub struct SourceReport {
+    /// The server as the user named it.
+    pub server: String,
+    /// The address that was used.
+    pub address: Option<SocketAddr>,
+    /// How it was asked; None if it never came to that.
+    pub transport: Option<Transport>,
+    /// What made us believe it.
+    pub trust: TrustKind,
+    /// Samples wanted.
+    pub asked: u32,
+    /// Queries sent, repeated ones included.
+    pub sent: u32,
+    /// Answers that came too late to matter: to a query that was repeated, or a second copy.
+    pub superseded: u32,
+    /// Network round trips from the start to the samples, as far as they had to follow each other.
+    pub round_trips: u32,
+    /// One entry for each answer, accepted or refused, in order of arrival.
+    pub samples: Vec<SampleReport>,
+    /// Why there is no usable sample, or why fewer than asked.
+    pub failure: Option<Failure>,
+}
+
+impl SourceReport {
+    /// The accepted answers.
+    pub fn accepted(&self) -> impl Iterator<Item = &Answer> {
+        self.samples
+            .iter()
+            .filter_map(|sample| sample.result.as_ref().ok())
+    }
+
+    /// Who read our clock: the kernel, only if it did so for both ends of every accepted sample.
+    pub fn timestamps(&self) -> Option<StampSource> {
+        let mut sources = self.accepted().map(|answer| answer.timestamps);
+        let first = sources.next()?;
+        let all_kernel = first == StampSource::Kernel && sources.all(|s| s == StampSource::Kernel);
+        Some(if all_kernel {
+            StampSource::Kernel
+        } else {
+            StampSource::User
+        })
+    }
+}
+
+/// One answer.
+#[derive(Clone, Debug)]
+pub struct SampleReport {
+    /// How it travelled.
+    pub transport: Transport,
+    /// The measurement, or why it was refused.
+    pub result: Result<Answer, Rejection>,
+}
+
+/// An accepted answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The four timestamps and what follows from them.
+    pub sample: Sample,
+    /// Who read our clock for T1 and T4.
+    pub timestamps: StampSource,
+    /// The request's bytes, for a receipt.
+    pub request: Vec<u8>,
+    /// The answer's bytes.
+    pub response: Vec<u8>,
+}
+
+/// Why an answer gave no sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// One of the draft's reasons (E4), or our clock was stepped meanwhile.
+    Refused(Refusal),
+    /// The server gave up the stream.
+    StreamAborted {
+        /// The server's error code.
+        code: u64,
+    },
+    /// More bytes than any answer has.
+    TooLong,
+    /// The server says that nobody keeps its clock (stratum 0).
+    Unsynchronised,
+}
+
+impl Rejection {
+    /// A stable name for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.name(),
+            Self::StreamAborted { .. } => "stream_aborted",
+            Self::TooLong => "malformed",
+            Self::Unsynchronised => "unsynchronised",
+        }
+    }
+}
+
+impl std::fmt::Display for Rejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::StreamAborted { code } => {
+                write!(f, "the server gave up the stream (code {code})")
+            }
+            Self::Unsynchronised => {
+                f.write_str("the server says that its clock is not synchronised")
+            }
+            Self::TooLong => f.write_str("the answer is longer than any answer can be"),
+        }
+    }
+}
+
+/// How queries travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// QUIC datagrams (RFC 9221).
+    Datagram,
+    /// A bidirectional stream for each query.
+    Stream,
+}
+
+impl Transport {
+    /// `datagram` or `stream`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Datagram => "datagram",
+            Self::Stream => "stream",
+        }
+    }
+}

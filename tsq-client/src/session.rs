@@ -1,0 +1,319 @@
+//! Several associations measured at once on one thread.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tsq_keys::VerifyKeys;
+use tsq_net::{Batch, ConnId, Engine, Outgoing, SendOptions, Socket, Wake, wait};
+
+use crate::association::Association;
+use crate::report::SourceReport;
+use crate::resolve::Resolver;
+use crate::trust::Server;
+
+/// How to measure.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Samples wanted of each server.
+    pub queries: u16,
+    /// How queries travel.
+    pub transport: TransportChoice,
+    /// A sample with a larger offset is refused (E4; the draft's example is 24 h).
+    pub offset_limit: Duration,
+    /// Ask servers of this family what their clock is worth (those in the field are never asked:
+    /// they expect 18 bytes).
+    pub metadata: bool,
+    /// Ask for answers as long as the requests (precision mode, M6).
+    pub precision: bool,
+    /// Ask for signatures by one of these keys; an answer without a valid one is refused (M5).
+    pub keys: Option<Arc<VerifyKeys>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            queries: 5,
+            transport: TransportChoice::Auto,
+            offset_limit: Duration::from_secs(24 * 3600),
+            metadata: true,
+            precision: false,
+            keys: None,
+        }
+    }
+}
+
+/// How queries shall travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportChoice {
+    /// Datagrams where the server takes them and they are answered, else streams (C5).
+    Auto,
+    /// Datagrams or nothing.
+    Datagram,
+    /// Streams or nothing.
+    Stream,
+}
+
+/// How far a measurement is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Servers asked.
+    pub servers: usize,
+    /// Servers that are done, with or without samples.
+    pub done: usize,
+    /// Time since the beginning.
+    pub elapsed: Duration,
+}
+
+/// Associations with several servers; connections stay open from one measurement to the next.
+pub struct Session {
+    associations: Vec<Association>,
+    options: Options,
+    engine: Engine,
+    resolver: Resolver,
+    wake: Wake,
+    batch: Batch,
+    buffer: Vec<u8>,
+}
+
+impl Session {
+    /// Makes ready; nothing is sent yet.
+    ///
+    /// # Errors
+    /// Those of making the pair of sockets that wakes the loop.
+    pub fn new(servers: Vec<Server>, options: Options) -> io::Result<Self> {
+        let wake = Wake::new()?;
+        let mut engine = Engine::client();
+        engine.count_frames();
+        Ok(Self {
+            associations: servers.into_iter().map(Association::new).collect(),
+            options,
+            engine,
+            resolver: Resolver::new(wake.waker()),
+            wake,
+            batch: Batch::new(),
+            buffer: Vec::with_capacity(2048),
+        })
+    }
+
+    /// Asks every server that has not failed, until all have answered or `deadline` comes.
+    ///
+    /// `progress` is called a few times a second and whenever something happened.
+    ///
+    /// # Errors
+    /// Only if waiting itself fails; what goes wrong with a server is in its report.
+    pub fn measure(
+        &mut self,
+        deadline: Instant,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> io::Result<Vec<SourceReport>> {
+        let start = Instant::now();
+        for (index, association) in self.associations.iter_mut().enumerate() {
+            association.begin(index, &self.resolver, &mut self.engine, &self.options);
+        }
+        loop {
+            let now = Instant::now();
+            self.advance(now);
+            let done = self
+                .associations
+                .iter()
+                .filter(|association| association.is_done())
+                .count();
+            let servers = self.associations.len();
+            progress(&Progress {
+                servers,
+                done,
+                elapsed: now - start,
+            });
+            if done == servers || now >= deadline {
+                break;
+            }
+            self.sleep(deadline, now)?;
+            self.receive();
+        }
+        let waited = start.elapsed();
+        Ok(self
+            .associations
+            .iter()
+            .map(|association| association.finish(&self.options, waited))
+            .collect())
+    }
+
+    /// Tells the servers that no more will be asked.
+    pub fn close(mut self) {
+        let now = Instant::now();
+        self.engine.close_all(now, 0, "done");
+        self.flush(now);
+    }
+
+    /// Does everything that is due: names resolved, timers, addresses to try, queries to send.
+    fn advance(&mut self, now: Instant) {
+        while let Some(resolved) = self.resolver.poll() {
+            self.associations[resolved.server].resolved(resolved.result, now);
+        }
+        self.engine.handle_timeout(now);
+        self.handle_events(now);
+        for index in 0..self.associations.len() {
+            // One query a packet: each leaves before the next is queued, and none waits (F6).
+            // tsq: F6
+            while self.associations[index].step(&mut self.engine, &self.options, now) {
+                self.flush(now);
+            }
+        }
+        self.flush(now);
+        self.handle_events(now);
+    }
+
+    fn sleep(&mut self, deadline: Instant, now: Instant) -> io::Result<()> {
+        let due = self
+            .associations
+            .iter()
+            .filter_map(Association::next_deadline);
+        let until = due
+            .chain(self.engine.poll_timeout())
+            .chain([deadline, now + TICK])
+            .min()
+            .unwrap_or(deadline);
+        let sockets: Vec<&Socket> = self
+            .associations
+            .iter()
+            .flat_map(Association::links)
+            .map(|link| &link.socket)
+            .collect();
+        wait(
+            &sockets,
+            Some(&self.wake),
+            Some(until.saturating_duration_since(now)),
+        )?;
+        self.wake.take();
+        Ok(())
+    }
+
+    fn receive(&mut self) {
+        for index in 0..self.associations.len() {
+            for conn in self.connections_of(index) {
+                self.receive_departures(index, conn);
+                self.receive_packets(index, conn);
+            }
+        }
+    }
+
+    /// Departures first: an answer cannot be judged without its query's T1.
+    fn receive_departures(&mut self, index: usize, conn: ConnId) {
+        let now = Instant::now();
+        while let Some(link) = link(&mut self.associations[index], conn) {
+            match link.socket.departures() {
+                Ok(Some(report)) => {
+                    self.associations[index].report(conn, &report, &mut self.engine, now);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    self.associations[index].socket_error(conn, &error, &mut self.engine, now);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn receive_packets(&mut self, index: usize, conn: ConnId) {
+        loop {
+            let Some(link) = link(&mut self.associations[index], conn) else {
+                return;
+            };
+            let count = match link.socket.receive(&mut self.batch) {
+                Ok(count) => count,
+                Err(error) => {
+                    let now = Instant::now();
+                    return self.associations[index].socket_error(
+                        conn,
+                        &error,
+                        &mut self.engine,
+                        now,
+                    );
+                }
+            };
+            for i in 0..count {
+                let now = Instant::now();
+                if let Some(packet) = self.batch.packet(i) {
+                    self.engine.handle_packet(
+                        now,
+                        packet.remote,
+                        packet.local_ip,
+                        packet.bytes,
+                        packet.stamp,
+                    );
+                }
+                self.handle_events(now);
+                self.flush(now);
+            }
+            if count < Batch::CAPACITY {
+                return;
+            }
+        }
+    }
+
+    fn handle_events(&mut self, now: Instant) {
+        while let Some(event) = self.engine.poll_event() {
+            let conn = event.conn();
+            // The loser of an address race belongs to nobody.
+            if let Some(owner) = self
+                .associations
+                .iter_mut()
+                .find(|association| association.owns(conn))
+            {
+                owner.event(event, &mut self.engine, &self.options, now);
+            }
+        }
+    }
+
+    fn flush(&mut self, now: Instant) {
+        while let Some(packet) = self.engine.poll_transmit(now, &mut self.buffer) {
+            let Some(conn) = packet.conn else { continue };
+            let owner = self
+                .associations
+                .iter_mut()
+                .position(|association| association.owns(conn));
+            if let Some(index) = owner {
+                self.send(index, conn, &packet, now);
+            }
+        }
+    }
+
+    fn send(&mut self, index: usize, conn: ConnId, packet: &Outgoing, now: Instant) {
+        let Some(link) = link(&mut self.associations[index], conn) else {
+            return;
+        };
+        let ours = packet.carries.datagrams + packet.carries.stream_frames > 0;
+        let options = SendOptions {
+            local_ip: None,
+            report_departure: ours,
+        };
+        match link.socket.send(packet.remote, &self.buffer, options) {
+            Ok(departure) if ours => self.associations[index].departed(packet.carries, departure),
+            Ok(_) => {}
+            // QUIC takes an unsent packet for a lost one.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                self.associations[index].socket_error(conn, &error, &mut self.engine, now);
+            }
+        }
+    }
+
+    fn connections_of(&self, index: usize) -> Vec<ConnId> {
+        self.associations[index]
+            .links()
+            .iter()
+            .map(|link| link.conn)
+            .collect()
+    }
+}
+
+fn link(association: &mut Association, conn: ConnId) -> Option<&mut crate::address_race::Link> {
+    association
+        .links_mut()
+        .iter_mut()
+        .find(|link| link.conn == conn)
+}
+
+/// How often progress is shown when nothing happens.
+const TICK: Duration = Duration::from_millis(100);

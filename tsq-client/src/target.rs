@@ -1,0 +1,199 @@
+//! What a user may write for a server.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// A server as the user named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The words used, for output.
+    pub given: String,
+    /// Where to find it.
+    pub host: Host,
+    /// Its UDP port.
+    pub port: u16,
+}
+
+/// A name to resolve, or an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A DNS name.
+    Name(String),
+    /// An address.
+    Address(IpAddr),
+}
+
+/// The words do not name a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadTarget {
+    given: String,
+    problem: &'static str,
+}
+
+impl std::error::Error for BadTarget {}
+
+impl fmt::Display for BadTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "\"{}\" names no server: {}",
+            self.given.escape_debug(),
+            self.problem
+        )
+    }
+}
+
+impl Target {
+    /// Reads `host`, `host:port`, an address, `[v6]:port` or `[v6]`.
+    ///
+    /// # Errors
+    /// [`BadTarget`] says what is wrong with it.
+    pub fn parse(given: &str, default_port: u16) -> Result<Self, BadTarget> {
+        let bad = |problem| BadTarget {
+            given: given.to_string(),
+            problem,
+        };
+        let (host, port) = split(given).ok_or_else(|| bad("a bracket is missing"))?;
+        let port = match port {
+            None => default_port,
+            Some(digits) => {
+                number(digits).ok_or_else(|| bad("the port is not a number from 1 to 65535"))?
+            }
+        };
+        let host = match host {
+            Text::Bracketed(text) => match text.parse::<Ipv6Addr>() {
+                Ok(address) => Host::Address(address.into()),
+                Err(_) => return Err(bad("the brackets hold no IPv6 address")),
+            },
+            Text::Plain(text) => match text.parse::<IpAddr>() {
+                Ok(address) => Host::Address(address),
+                Err(_) if is_name(text) => Host::Name(text.trim_end_matches('.').to_string()),
+                Err(_) => return Err(bad("neither a DNS name nor an address")),
+            },
+        };
+        Ok(Self {
+            given: given.to_string(),
+            host,
+            port,
+        })
+    }
+
+    /// The name to check a certificate against, unless the user gave another.
+    pub fn certificate_name(&self) -> String {
+        match &self.host {
+            Host::Name(name) => name.clone(),
+            Host::Address(address) => address.to_string(),
+        }
+    }
+}
+
+enum Text<'a> {
+    Bracketed(&'a str),
+    Plain(&'a str),
+}
+
+/// Host and port; None if a bracket is missing.
+fn split(given: &str) -> Option<(Text<'_>, Option<&str>)> {
+    if let Some(rest) = given.strip_prefix('[') {
+        let (inside, after) = rest.split_once(']')?;
+        let port = match after {
+            "" => None,
+            _ => Some(after.strip_prefix(':')?),
+        };
+        return Some((Text::Bracketed(inside), port));
+    }
+    Some(match given.split_once(':') {
+        // More than one colon: an IPv6 address without brackets, and so without a port.
+        Some((_, rest)) if rest.contains(':') => (Text::Plain(given), None),
+        Some((host, port)) => (Text::Plain(host), Some(port)),
+        None => (Text::Plain(given), None),
+    })
+}
+
+fn number(digits: &str) -> Option<u16> {
+    // `parse` alone would take "+443".
+    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|port| all_digits && *port != 0)
+}
+
+/// Letters, digits, hyphens, underscores; labels of 1 to 63, 253 in all (RFC 1035, section 2.3.4).
+fn is_name(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let all_digits = text
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    !text.is_empty() && text.len() <= 253 && text.split('.').all(label) && !all_digits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Target {
+        Target::parse(text, 443).unwrap()
+    }
+
+    #[test]
+    fn every_way_to_name_a_server_is_understood() {
+        let name = |name: &str| Host::Name(name.into());
+        let address = |text: &str| Host::Address(text.parse().unwrap());
+        for (text, host, port) in [
+            ("time.example", name("time.example"), 443),
+            ("time.example.", name("time.example"), 443),
+            ("time.example:8443", name("time.example"), 8443),
+            ("host_1", name("host_1"), 443),
+            ("192.0.2.1", address("192.0.2.1"), 443),
+            ("192.0.2.1:1", address("192.0.2.1"), 1),
+            ("2001:db8::1", address("2001:db8::1"), 443),
+            ("[2001:db8::1]", address("2001:db8::1"), 443),
+            ("[2001:db8::1]:65535", address("2001:db8::1"), 65535),
+        ] {
+            let target = parse(text);
+            assert_eq!((target.host, target.port), (host, port), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused_with_a_reason() {
+        for text in [
+            "",
+            ":443",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:+1",
+            "host:x",
+            "[::1",
+            "[::1]x",
+            "[::1]443",
+            "[time.example]:443",
+            "a b",
+            "-a",
+            "a..b",
+            "1.2.3",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "a/b",
+            "https://a",
+        ] {
+            let error = Target::parse(text, 443).expect_err(text);
+            assert!(error.to_string().contains("names no server"), "{error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_words_make_it_panic(text in ".{0,80}") {
+            let _ = Target::parse(&text, 443);
+        }
+    }
+}

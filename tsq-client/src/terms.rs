@@ -1,0 +1,110 @@
+//! What is asked of a server, and what an answer must have to count.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tsq_keys::VerifyKeys;
+use tsq_proto::tlv::{Sequence, sequence};
+use tsq_proto::{Answer, HostTime, Malformed, Nonce, Query, Refusal, Request, Sample};
+
+use crate::report::Rejection;
+
+/// The terms of one association's queries.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// Ask what the server's clock is worth.
+    pub(crate) metadata: bool,
+    /// Ask for an answer as long as the request (M6).
+    pub(crate) precision: bool,
+    /// Ask for a signature by one of these keys, and take nothing without (M5).
+    pub(crate) keys: Option<Arc<VerifyKeys>>,
+    /// A sample with a larger offset is refused (E4).
+    pub(crate) offset_limit: Duration,
+}
+
+impl Terms {
+    /// Before anything can be asked.
+    pub(crate) fn none() -> Self {
+        Self {
+            metadata: false,
+            precision: false,
+            keys: None,
+            offset_limit: Duration::ZERO,
+        }
+    }
+
+    /// A request with this nonce.
+    pub(crate) fn request(&self, nonce: Nonce) -> Vec<u8> {
+        let mut request = Request::new(nonce);
+        if self.metadata {
+            request = request.with_metadata_query();
+        }
+        if self.keys.is_some() {
+            request = request.with_signature();
+        }
+        if self.precision {
+            let length = if self.metadata {
+                LONG_ANSWER
+            } else {
+                SHORT_ANSWER
+            };
+            request = request.with_precision().padded_to(length);
+        }
+        let mut bytes = [0; LONG_ANSWER];
+        let length = request
+            .encode(&mut bytes)
+            .expect("the longest request fits");
+        bytes[..length].to_vec()
+    }
+
+    /// Whether these bytes of a stream are a whole answer, although more might follow: servers in
+    /// the field keep their side open for seconds (F3).
+    // tsq: F3
+    pub(crate) fn is_whole(&self, received: &[u8]) -> bool {
+        if !matches!(sequence(received), Sequence::Complete) {
+            return false;
+        }
+        match Answer::decode(received) {
+            Ok(Answer::Response(response)) => self.keys.is_none() || response.signature().is_some(),
+            Ok(Answer::Error(_)) => true,
+            Err(malformed) => !matches!(malformed, Malformed::MissingElement { .. }),
+        }
+    }
+
+    /// The sample an answer gives, or why it gives none.
+    // tsq: E4 E5 M5 F5
+    pub(crate) fn judge(
+        &self,
+        nonce: Nonce,
+        t1: HostTime,
+        answer: &[u8],
+        t4: HostTime,
+    ) -> Result<Sample, Rejection> {
+        let query = Query::new(nonce, t1);
+        let sample = match &self.keys {
+            Some(keys) => {
+                query
+                    .requiring_signature(keys.as_ref())
+                    .finish(answer, t4, self.offset_limit)
+            }
+            None => query.finish(answer, t4, self.offset_limit),
+        }
+        .map_err(Rejection::Refused)?;
+        match sample.time_source {
+            Some((STRATUM_UNSYNCHRONISED, _)) => Err(Rejection::Unsynchronised),
+            _ => Ok(sample),
+        }
+    }
+}
+
+/// Why an answer ends a query of ours unread.
+pub(crate) const STRANGER: Rejection = Rejection::Refused(Refusal::NonceMismatch);
+
+/// What a server says whose clock nobody keeps (T9).
+const STRATUM_UNSYNCHRONISED: u8 = 0;
+
+/// Room for an answer with metadata, our server's own and its operator's, and a signature.
+const LONG_ANSWER: usize = 900;
+
+/// Room for the time and a signature.
+const SHORT_ANSWER: usize = 128;

@@ -1,0 +1,202 @@
+//! Whom to believe: system roots, a CA file, pins of public keys, or (for looking only) anyone.
+
+mod refusal;
+mod verifier;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tsq_certs::Pin;
+use tsq_net::ClientConfig;
+
+use crate::target::Target;
+pub use refusal::TrustRefusal;
+pub(crate) use verifier::Verifier;
+
+/// A server to ask, and how to know it.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Where it is.
+    pub target: Target,
+    /// How it is trusted.
+    pub trust: Trust,
+    /// The name its certificate must carry.
+    pub name: String,
+}
+
+impl Server {
+    /// A server whose certificate must carry the name or address it is asked by.
+    pub fn new(target: Target, trust: Trust) -> Self {
+        let name = target.certificate_name();
+        Self {
+            target,
+            trust,
+            name,
+        }
+    }
+
+    /// A TLS configuration for one connection, and where its verifier leaves a refusal.
+    pub(crate) fn tls(&self) -> Result<(ClientConfig, RefusalSlot), rustls::Error> {
+        let slot = RefusalSlot::default();
+        let verifier = Verifier::new(&self.trust, Arc::clone(&slot))?;
+        Ok((tsq_net::tls::client(Arc::new(verifier))?, slot))
+    }
+}
+
+/// Where a verifier leaves the reason of its refusal: TLS passes on only words.
+pub(crate) type RefusalSlot = Arc<Mutex<Option<TrustRefusal>>>;
+
+/// How a server is known to be the right one.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    roots: Option<Arc<RootCertStore>>,
+    pins: Vec<Pin>,
+    kind: TrustKind,
+}
+
+/// The kind of trust, for output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrustKind {
+    /// A chain to one of the system's roots.
+    System,
+    /// A chain to a CA the user named.
+    Ca,
+    /// A public key the user named.
+    Pin,
+    /// Both of the latter.
+    CaAndPin,
+    /// None: the certificate is not checked.
+    Insecure,
+}
+
+impl TrustKind {
+    /// A stable name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Ca => "ca",
+            Self::Pin => "pin",
+            Self::CaAndPin => "ca+pin",
+            Self::Insecure => "insecure",
+        }
+    }
+}
+
+/// Trust cannot be set up.
+#[derive(Debug)]
+pub enum TrustError {
+    /// The CA file cannot be used.
+    CaFile {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The system has no usable roots.
+    NoSystemRoots {
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl std::error::Error for TrustError {}
+
+impl fmt::Display for TrustError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CaFile { path, problem } => write!(f, "CA file {}: {problem}", path.display()),
+            Self::NoSystemRoots { problem } => write!(
+                f,
+                "no usable root certificates on this system ({problem}): install ca-certificates, or name --ca or --pin"
+            ),
+        }
+    }
+}
+
+impl Trust {
+    /// The system's roots.
+    ///
+    /// # Errors
+    /// [`TrustError::NoSystemRoots`].
+    pub fn system() -> Result<Self, TrustError> {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let problem = found
+                .errors
+                .first()
+                .map_or("none found".to_string(), ToString::to_string);
+            return Err(TrustError::NoSystemRoots { problem });
+        }
+        Ok(Self {
+            roots: Some(Arc::new(roots)),
+            pins: Vec::new(),
+            kind: TrustKind::System,
+        })
+    }
+
+    /// The certificates in a PEM file, and no others.
+    ///
+    /// # Errors
+    /// [`TrustError::CaFile`].
+    pub fn ca_file(path: &Path) -> Result<Self, TrustError> {
+        let bad = |problem: String| TrustError::CaFile {
+            path: path.into(),
+            problem,
+        };
+        let text = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&text) {
+            let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+            roots
+                .add(certificate)
+                .map_err(|error| bad(error.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(bad("holds no PEM certificate".into()));
+        }
+        Ok(Self {
+            roots: Some(Arc::new(roots)),
+            pins: Vec::new(),
+            kind: TrustKind::Ca,
+        })
+    }
+
+    /// Any of these public keys, whatever name the certificate carries.
+    pub fn pins(pins: Vec<Pin>) -> Self {
+        Self {
+            roots: None,
+            pins,
+            kind: TrustKind::Pin,
+        }
+    }
+
+    /// Also demands one of these public keys.
+    #[must_use]
+    pub fn and_pins(self, pins: Vec<Pin>) -> Self {
+        Self {
+            pins,
+            kind: TrustKind::CaAndPin,
+            ..self
+        }
+    }
+
+    /// Anyone. Only good for looking: never set a clock by it.
+    pub fn insecure() -> Self {
+        Self {
+            roots: None,
+            pins: Vec::new(),
+            kind: TrustKind::Insecure,
+        }
+    }
+
+    /// What kind of trust this is.
+    pub fn kind(&self) -> TrustKind {
+        self.kind
+    }
+}

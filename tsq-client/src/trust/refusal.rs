@@ -1,0 +1,190 @@
+//! Why a certificate was not accepted, said the right way round.
+
+use std::fmt;
+
+use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
+use tsq_certs::Pin;
+use x509_parser::time::ASN1Time;
+
+/// Why a certificate was not accepted. Times are seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrustRefusal {
+    /// It ended before our clock's now.
+    Expired {
+        /// When it ended.
+        not_after: u64,
+        /// Our clock.
+        now: u64,
+    },
+    /// It begins after our clock's now.
+    NotYetValid {
+        /// When it begins.
+        not_before: u64,
+        /// Our clock.
+        now: u64,
+    },
+    /// Nobody we trust has signed it.
+    UnknownIssuer,
+    /// It is another host's.
+    WrongName {
+        /// The name asked for.
+        expected: String,
+        /// The names it carries.
+        presented: Vec<String>,
+    },
+    /// Its public key is none of those pinned.
+    WrongPin {
+        /// The key's pin.
+        presented: Pin,
+    },
+    /// Anything else.
+    Other {
+        /// In words.
+        problem: String,
+    },
+}
+
+impl TrustRefusal {
+    /// A stable name for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Expired { .. } => "certificate_expired",
+            Self::NotYetValid { .. } => "certificate_not_yet_valid",
+            Self::UnknownIssuer => "certificate_unknown_issuer",
+            Self::WrongName { .. } => "certificate_wrong_name",
+            Self::WrongPin { .. } => "certificate_wrong_pin",
+            Self::Other { .. } => "certificate_refused",
+        }
+    }
+
+    pub(super) fn of(error: &rustls::Error, expected: &str, now: UnixTime) -> Self {
+        let now = now.as_secs();
+        let rustls::Error::InvalidCertificate(error) = error else {
+            return Self::Other {
+                problem: error.to_string(),
+            };
+        };
+        match error {
+            CertificateError::ExpiredContext { not_after, .. } => Self::Expired {
+                not_after: not_after.as_secs(),
+                now,
+            },
+            CertificateError::NotValidYetContext { not_before, .. } => Self::NotYetValid {
+                not_before: not_before.as_secs(),
+                now,
+            },
+            // A bad signature: an authority of the name we trust, but of another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
+            CertificateError::NotValidForNameContext { presented, .. } => Self::WrongName {
+                expected: expected.into(),
+                presented: presented.iter().map(|name| bare_name(name)).collect(),
+            },
+            CertificateError::NotValidForName => Self::WrongName {
+                expected: expected.into(),
+                presented: Vec::new(),
+            },
+            other => Self::Other {
+                problem: other.to_string(),
+            },
+        }
+    }
+}
+
+impl fmt::Display for TrustRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // A fast clock makes certificates look expired, a slow one not yet valid.
+            Self::Expired { not_after, now } => write!(
+                f,
+                "the certificate expired on {}, and this host's clock says {} (if that is wrong, the clock is fast)",
+                date(*not_after),
+                date(*now)
+            ),
+            Self::NotYetValid { not_before, now } => write!(
+                f,
+                "the certificate is not valid before {}, and this host's clock says {} (if that is wrong, the clock is slow)",
+                date(*not_before),
+                date(*now)
+            ),
+            Self::UnknownIssuer => {
+                f.write_str("the certificate is signed by nobody we trust (for a private server: --ca FILE or --pin SHA256)")
+            }
+            Self::WrongName { expected, presented } if presented.is_empty() => {
+                write!(f, "the certificate is not for {expected}")
+            }
+            Self::WrongName { expected, presented } => write!(
+                f,
+                "the certificate is for {}, not for {expected} (--server-name NAME checks another name)",
+                presented.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ")
+            ),
+            Self::WrongPin { presented } => {
+                write!(f, "the public key's pin is {presented}, none of those given")
+            }
+            Self::Other { problem } => write!(f, "the certificate was refused: {problem}"),
+        }
+    }
+}
+
+/// `2026-11-20 13:21:42 UTC`.
+fn date(seconds: u64) -> String {
+    let time = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| ASN1Time::from_timestamp(seconds).ok());
+    let Some(time) = time.map(|time| time.to_datetime()) else {
+        return format!("{seconds} s after 1970");
+    };
+    let (day, clock) = (time.date(), time.time());
+    format!(
+        "{day} {:02}:{:02}:{:02} UTC",
+        clock.hour(),
+        clock.minute(),
+        clock.second()
+    )
+}
+
+/// The TLS library hands names over as `DnsName("a.example")` or `IpAddress(...)`.
+fn bare_name(presented: &str) -> String {
+    let inside = presented
+        .split_once('(')
+        .map_or(presented, |(_, rest)| rest.trim_end_matches(')'));
+    inside.trim_matches('"').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_clock_is_called_slow_and_a_fast_one_fast() {
+        let early = TrustRefusal::NotYetValid {
+            not_before: 1_800_000_000,
+            now: 946_684_800,
+        };
+        assert!(early.to_string().contains("clock is slow"), "{early}");
+        assert!(
+            early.to_string().contains("2000-01-01 00:00:00 UTC"),
+            "{early}"
+        );
+        let late = TrustRefusal::Expired {
+            not_after: 1_800_000_000,
+            now: 4_000_000_000,
+        };
+        assert!(late.to_string().contains("clock is fast"), "{late}");
+        assert!(
+            late.to_string().contains("2027-01-15 08:00:00 UTC"),
+            "{late}"
+        );
+    }
+
+    #[test]
+    fn names_are_shown_as_people_write_them() {
+        for (given, shown) in [
+            ("DnsName(\"a.example\")", "a.example"),
+            ("IpAddress(::1)", "::1"),
+            ("x", "x"),
+        ] {
+            assert_eq!(bare_name(given), shown);
+        }
+    }
+}
