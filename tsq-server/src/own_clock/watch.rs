@@ -1,0 +1,210 @@
+//! The thread that keeps the picture of our clock fresh.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tsq_clock::SystemClock;
+
+use super::chrony::Tracking;
+use super::state::{Overrides, OwnClock};
+
+/// The newest picture, for the serving threads.
+///
+/// They look at a number with every turn of their loop, and take the lock only when it has
+/// changed: once a second.
+#[derive(Debug)]
+pub struct Shared {
+    version: AtomicU64,
+    newest: Mutex<Arc<OwnClock>>,
+}
+
+impl Shared {
+    /// Holds `first` until something newer is known.
+    pub fn new(first: OwnClock) -> Arc<Self> {
+        Arc::new(Self {
+            version: AtomicU64::new(1),
+            newest: Mutex::new(Arc::new(first)),
+        })
+    }
+
+    /// Changes whenever the picture does; never 0.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The newest picture.
+    pub fn newest(&self) -> Arc<OwnClock> {
+        Arc::clone(&self.newest.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the picture.
+    pub fn publish(&self, picture: OwnClock) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if **newest != picture {
+            *newest = Arc::new(picture);
+            self.version.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+/// Asks kernel and chronyd until dropped.
+#[derive(Debug)]
+pub struct Watch {
+    shared: Arc<Shared>,
+    /// Ends the thread when dropped.
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Whom to ask besides the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// Ask chronyd.
+    pub chrony: bool,
+    /// chronyd's command socket, where not in the usual place.
+    pub chrony_socket: Option<PathBuf>,
+    /// What the operator knows better.
+    pub overrides: Overrides,
+}
+
+impl Watch {
+    /// Looks once, then goes on looking on a thread of its own.
+    ///
+    /// # Errors
+    /// No thread could be made.
+    pub fn start(asking: Asking) -> std::io::Result<Self> {
+        let mut look = Look {
+            asking,
+            tracking: None,
+        };
+        let shared = Shared::new(look.now());
+        let (end, ended) = channel();
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("own clock".into())
+            .spawn(move || look.until(&ended, &theirs))?;
+        Ok(Self {
+            shared,
+            end: Some(end),
+            thread: Some(thread),
+        })
+    }
+
+    /// The picture this keeps fresh.
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to lose; a panic there has been printed already.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Look {
+    asking: Asking,
+    tracking: Option<(Tracking, Instant)>,
+}
+
+impl Look {
+    fn until(&mut self, ended: &Receiver<()>, shared: &Shared) {
+        let mut chrony_due = Instant::now() + CHRONY_EVERY;
+        while ended.recv_timeout(KERNEL_EVERY) == Err(RecvTimeoutError::Timeout) {
+            if Instant::now() >= chrony_due {
+                self.ask_chrony();
+                chrony_due = Instant::now() + CHRONY_EVERY;
+            }
+            let (before, picture) = (shared.newest(), self.picture());
+            if (before.synchronised, before.vouched) != (picture.synchronised, picture.vouched) {
+                report(&picture);
+            }
+            shared.publish(picture);
+        }
+    }
+
+    /// The first look, at everything.
+    fn now(&mut self) -> OwnClock {
+        self.ask_chrony();
+        self.picture()
+    }
+
+    fn ask_chrony(&mut self) {
+        if self.asking.chrony {
+            let told = Tracking::ask(self.asking.chrony_socket.as_deref());
+            self.tracking = told.map(|tracking| (tracking, Instant::now()));
+        }
+    }
+
+    fn picture(&self) -> OwnClock {
+        // A sandbox that forbids even reading leaves us without a keeper's word.
+        let kernel = SystemClock::state().ok();
+        let chrony = self
+            .tracking
+            .as_ref()
+            .map(|(tracking, at)| (tracking, at.elapsed()));
+        OwnClock::picture(kernel.as_ref(), chrony, &self.asking.overrides)
+    }
+}
+
+/// Said at every change, and once at the start.
+pub(crate) fn report(picture: &OwnClock) {
+    if picture.vouched {
+        tracing::warn!(
+            stratum = picture.stratum,
+            "nobody keeps this host's clock; it is served as good time all the same"
+        );
+    } else if picture.synchronised {
+        tracing::info!(
+            stratum = picture.stratum,
+            "this host's clock is synchronised"
+        );
+    } else {
+        tracing::warn!("this host's clock is not synchronised: clients are told stratum 0");
+    }
+}
+
+const KERNEL_EVERY: Duration = Duration::from_secs(1);
+const CHRONY_EVERY: Duration = Duration::from_secs(8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(stratum: u8) -> OwnClock {
+        let mut picture = OwnClock::picture(None, None, &Overrides::default());
+        picture.stratum = stratum;
+        picture
+    }
+
+    #[test]
+    fn version_changes_with_the_picture_only() {
+        let shared = Shared::new(picture(0));
+        let first = shared.version();
+        shared.publish(picture(0));
+        assert_eq!(shared.version(), first);
+        shared.publish(picture(3));
+        assert_ne!(shared.version(), first);
+        assert_eq!(shared.newest().stratum, 3);
+    }
+
+    #[test]
+    fn watch_ends_when_dropped() {
+        let asking = Asking {
+            chrony: false,
+            chrony_socket: None,
+            overrides: Overrides::default(),
+        };
+        let start = Instant::now();
+        drop(Watch::start(asking).unwrap());
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,303 @@
+//! One address being served: its socket, its QUIC engine, and the loop between them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tsq_net::{
+    Batch, ConnId, Engine, Event, SendOptions, ServerConfig, Socket, Stamp, StampSource, StreamId,
+    Wake, Waker, wait,
+};
+use tsq_proto::error::ErrorCode;
+
+use crate::answer::{self, MAX_ANSWER, Refused};
+use crate::streams::{Complete, Progress, Streams};
+use crate::teller::Teller;
+
+/// Serves one address until told to stop.
+pub struct Service {
+    socket: Socket,
+    engine: Engine,
+    streams: Streams,
+    teller: Teller,
+    buffer: Vec<u8>,
+    wake: Wake,
+    stop: Arc<AtomicBool>,
+    counts: Counts,
+}
+
+/// What a service has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests answered with the time, by datagram.
+    pub datagrams: u64,
+    /// Requests answered with the time, on a stream.
+    pub streams: u64,
+    /// Requests not answered with the time: malformed, too long, or asking what we do not have.
+    pub refused: u64,
+    /// Answers whose T2 is not the kernel's.
+    pub user_stamps: u64,
+    /// Packets the socket did not take.
+    pub unsent: u64,
+    /// Handshakes completed.
+    pub handshakes: u64,
+}
+
+/// Tells a [`Service`] on another thread to stop.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Stopper {
+    /// Ends the service after it has drained: what was asked is answered, then clients are told.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+impl Service {
+    /// Binds `address`; `teller` says what answers contain.
+    ///
+    /// # Errors
+    /// Those of the socket calls: taken, not permitted, no such address.
+    pub fn bind(
+        address: SocketAddr,
+        config: ServerConfig,
+        teller: Teller,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            socket: Socket::bind(address)?,
+            engine: Engine::server(config),
+            streams: Streams::default(),
+            teller,
+            buffer: Vec::with_capacity(2048),
+            wake: Wake::new()?,
+            stop: Arc::default(),
+            counts: Counts::default(),
+        })
+    }
+
+    /// The address served, with its real port.
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr()
+    }
+
+    /// The handle that ends [`Self::run`].
+    pub fn stopper(&self) -> Stopper {
+        Stopper {
+            stop: Arc::clone(&self.stop),
+            waker: self.wake.waker(),
+        }
+    }
+
+    /// Serves until stopped.
+    ///
+    /// # Errors
+    /// Only if the socket itself fails for good; errors of single packets are counted.
+    pub fn run(mut self) -> std::io::Result<Counts> {
+        let mut batch = Batch::new();
+        while !self.stop.load(Ordering::Acquire) {
+            self.turn(&mut batch, None)?;
+        }
+        self.drain(&mut batch)?;
+        Ok(self.counts)
+    }
+
+    /// Waits (at most until `until`), then handles what came and what is due.
+    fn turn(&mut self, batch: &mut Batch, until: Option<Instant>) -> std::io::Result<()> {
+        let due = [
+            self.engine.poll_timeout(),
+            self.streams.next_deadline(),
+            until,
+        ];
+        let timeout = due
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        wait(&[&self.socket], Some(&self.wake), timeout)?;
+        self.wake.take();
+        self.teller.refresh();
+        loop {
+            let count = self.receive(batch)?;
+            for i in 0..count {
+                let Some(packet) = batch.packet(i) else {
+                    continue;
+                };
+                let now = Instant::now();
+                self.engine.handle_packet(
+                    now,
+                    packet.remote,
+                    packet.local_ip,
+                    packet.bytes,
+                    packet.stamp,
+                );
+                self.act(now);
+            }
+            if count < Batch::CAPACITY {
+                break;
+            }
+        }
+        let now = Instant::now();
+        self.engine.handle_timeout(now);
+        self.act(now);
+        while let Some((key, request)) = self.streams.expire(now) {
+            self.answer_stream(key, &request);
+            self.flush(now);
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, batch: &mut Batch) -> std::io::Result<usize> {
+        match self.socket.receive(batch) {
+            Ok(count) => Ok(count),
+            // The network's trouble with one client, told on our only socket.
+            Err(error) if is_transient(&error) => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Answers what was asked, one answer at a time, each sent before the next is looked at.
+    fn act(&mut self, now: Instant) {
+        while let Some(event) = self.engine.poll_event() {
+            match event {
+                Event::Datagram { conn, data, stamp } => self.answer_datagram(conn, &data, stamp),
+                Event::Stream {
+                    conn,
+                    stream,
+                    data,
+                    finished,
+                    stamp,
+                } => {
+                    let key = (conn, stream);
+                    match self.streams.receive(now, key, &data, finished, stamp.time) {
+                        Progress::Complete(request) => {
+                            self.count_stamp(stamp);
+                            self.answer_stream(key, &request);
+                        }
+                        Progress::Incomplete => {}
+                        Progress::TooLong => self.refuse_stream(key, &too_long(), false),
+                    }
+                }
+                Event::StreamAborted { conn, stream, .. } => self.streams.forget(conn, stream),
+                Event::Connected { .. } => self.counts.handshakes += 1,
+                Event::Closed { conn, reason } => {
+                    tracing::debug!(?reason, "connection closed");
+                    self.streams.forget_connection(conn);
+                }
+            }
+            self.flush(now);
+        }
+        self.flush(now);
+    }
+
+    fn answer_datagram(&mut self, conn: ConnId, request: &[u8], stamp: Stamp) {
+        let mut out = [0; MAX_ANSWER];
+        match answer::answer(request, stamp.time, &self.teller, &mut out) {
+            Ok(answer) => {
+                if self.engine.send_datagram(conn, answer).is_ok() {
+                    self.counts.datagrams += 1;
+                    self.count_stamp(stamp);
+                }
+            }
+            // tsq: M2
+            Err(_) => self.counts.refused += 1,
+        }
+    }
+
+    fn answer_stream(&mut self, key: (ConnId, StreamId), request: &Complete) {
+        let mut out = [0; MAX_ANSWER];
+        match answer::answer(&request.bytes, request.arrived, &self.teller, &mut out) {
+            Ok(answer) => {
+                if self.engine.send_stream(key.0, key.1, answer, true).is_ok() {
+                    self.counts.streams += 1;
+                }
+                self.end_reading(key, request.finished);
+            }
+            Err(refused) => self.refuse_stream(key, &refused, request.finished),
+        }
+    }
+
+    fn refuse_stream(&mut self, key: (ConnId, StreamId), refused: &Refused, finished: bool) {
+        let mut out = [0; MAX_ANSWER];
+        self.counts.refused += 1;
+        // A client that does not read the error has given up already.
+        let _ = self
+            .engine
+            .send_stream(key.0, key.1, answer::error(refused, &mut out), true);
+        self.end_reading(key, finished);
+    }
+
+    /// A client that does not finish its side must be told, or its stream is never given back.
+    fn end_reading(&mut self, (conn, stream): (ConnId, StreamId), finished: bool) {
+        if !finished {
+            self.engine.stop_stream(conn, stream);
+        }
+    }
+
+    fn count_stamp(&mut self, stamp: Stamp) {
+        if stamp.source == StampSource::User {
+            self.counts.user_stamps += 1;
+        }
+    }
+
+    fn flush(&mut self, now: Instant) {
+        while let Some(packet) = self.engine.poll_transmit(now, &mut self.buffer) {
+            let options = SendOptions {
+                local_ip: packet.local_ip,
+                report_departure: false,
+            };
+            if self
+                .socket
+                .send(packet.remote, &self.buffer, options)
+                .is_err()
+            {
+                // QUIC takes an unsent packet for a lost one.
+                self.counts.unsent += 1;
+            }
+        }
+    }
+
+    /// Answers what is on its way, then tells every client that the server ends.
+    fn drain(&mut self, batch: &mut Batch) -> std::io::Result<()> {
+        self.engine.refuse_new();
+        let end = Instant::now() + DRAIN;
+        while Instant::now() < end && self.engine.connections() > 0 {
+            self.turn(batch, Some(end))?;
+        }
+        let now = Instant::now();
+        self.engine.close_all(now, 0, "server is shutting down");
+        self.flush(now);
+        Ok(())
+    }
+}
+
+/// How long clients in the middle of a sync are still answered after the signal to stop.
+const DRAIN: Duration = Duration::from_millis(250);
+
+fn too_long() -> Refused {
+    Refused {
+        code: ErrorCode::Malformed,
+        reason: "the request is longer than 1024 bytes".into(),
+    }
+}
+
+fn is_transient(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{
+        ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
+        WouldBlock,
+    };
+    matches!(
+        error.kind(),
+        ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkUnreachable
+            | WouldBlock
+    )
+}
