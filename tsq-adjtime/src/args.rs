@@ -1,0 +1,216 @@
+//! The command line, as written.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tsq_certs::Pin;
+
+use crate::receipt::Hash;
+
+/// Sets this host's clock by TSQ servers: encrypted time over QUIC, UDP port 443.
+///
+/// All servers are asked at once. The median of their offsets is slewed away if it is small and
+/// stepped if it is not; past --max-offset nothing is done. Without --dry-run this needs root or
+/// CAP_SYS_TIME.
+#[derive(Clone, Debug, Parser)]
+#[command(version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+pub struct Args {
+    /// Other things to do
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Names or addresses, each with a port or without.
+    #[arg(
+        value_name = "SERVER",
+        required = true,
+        help = "Names or addresses: HOST, HOST:PORT, [V6]:PORT"
+    )]
+    pub servers: Vec<String>,
+
+    /// UDP port of servers that name none
+    #[arg(long, default_value_t = 443, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+
+    /// Samples to take from each server
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub queries: u16,
+
+    /// Do nothing when the clock is further off than this, in milliseconds
+    #[arg(long, value_name = "MS", default_value = "1000", value_parser = milliseconds)]
+    pub max_offset: f64,
+
+    /// Slew up to this offset and step beyond it, in milliseconds
+    #[arg(long, value_name = "MS", default_value = "128", value_parser = milliseconds)]
+    pub slew_threshold: f64,
+
+    /// Time for the whole run, in milliseconds
+    #[arg(long, value_name = "MS", default_value = "3000", value_parser = milliseconds)]
+    pub timeout: f64,
+
+    /// Measure and say what would be done; needs no privilege
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Do not measure again after adjusting
+    #[arg(long)]
+    pub no_verify: bool,
+
+    /// Show every sample, and why one was refused
+    #[arg(long, short)]
+    pub verbose: bool,
+
+    /// Print one JSON object and nothing else; with exit codes 1, 2 and 6 nothing was measured and there is none
+    #[arg(long)]
+    pub json: bool,
+
+    /// How queries travel
+    #[arg(long, value_enum, default_value = "auto")]
+    pub transport: TransportArg,
+
+    /// Trust the certificates in this PEM file instead of the system's roots
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// Trust this public key: SHA-256 of the SubjectPublicKeyInfo, 64 hex digits; repeatable. With --ca both must hold. The certificate's dates count all the same
+    #[arg(long, value_name = "SHA256")]
+    pub pin: Vec<Pin>,
+
+    /// Name the certificates must carry, instead of the server's own
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Option<String>,
+
+    /// Ask for signatures by this key (a public key file of tsq-certs), and take no answer without one; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub verify_key: Vec<PathBuf>,
+
+    /// Keep the signed exchanges in this file, as receipts that can be checked years later
+    #[arg(long, value_name = "FILE", requires = "verify_key")]
+    pub receipt: Option<PathBuf>,
+
+    /// Ask for answers exactly as long as the requests, so that size costs neither direction more
+    #[arg(long)]
+    pub precision: bool,
+
+    /// Do not ask the servers what their clocks are worth
+    #[arg(long)]
+    pub no_metadata: bool,
+
+    /// Do not check certificates. Only with --dry-run: whoever answers could be anyone
+    #[arg(long, conflicts_with_all = ["ca", "pin", "server_name"])]
+    pub insecure: bool,
+}
+
+/// Other things to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Measure two servers inside this process: shows whether all works here, and how exact it is
+    ///
+    /// Both servers and the client read the same clock, so the true offset is zero and every
+    /// offset shown is this host's own error. Needs no root, no network and no configuration.
+    SelfTest {
+        /// Print one JSON object and nothing else
+        #[arg(long)]
+        json: bool,
+        /// Show every sample
+        #[arg(long, short)]
+        verbose: bool,
+        /// Samples to take from each server by each transport
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        queries: u16,
+    },
+
+    /// Check a file of receipts, offline: what it proves, or the first line that does not hold
+    ///
+    /// Exits with 0 if every line holds, with 1 if one does not.
+    VerifyReceipt {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The servers' public key files; repeatable
+        #[arg(long, value_name = "PUB", required = true)]
+        key: Vec<PathBuf>,
+        /// Hash of the last line, noted elsewhere: shows if lines were cut off
+        #[arg(long, value_name = "HASH")]
+        expect_head: Option<Hash>,
+        /// Print one JSON object a line, and one for the file
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How queries travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TransportArg {
+    /// Datagrams, or streams where datagrams are not to be had
+    Auto,
+    /// Datagrams only
+    Datagram,
+    /// Streams only
+    Stream,
+}
+
+/// Milliseconds, with a fraction if wanted: finite, not negative, at most a day's worth of years.
+fn milliseconds(text: &str) -> Result<f64, String> {
+    let value: f64 = text
+        .parse()
+        .map_err(|_| "not a number of milliseconds".to_string())?;
+    if (0.0..=MAX_MS).contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("not between 0 and {MAX_MS} ms"))
+    }
+}
+
+/// About 68 years: half an NTP era, beyond which an offset has no meaning.
+const MAX_MS: f64 = 2_147_483_648_000.0;
+
+const AFTER_HELP: &str = "\
+Positive offset: this host's clock is behind.
+
+Exit codes: 0 adjusted, or nothing to do (or, with --dry-run, measured); 1 internal error; 2 usage;
+3 no usable answer; 4 the servers disagree; 5 offset past --max-offset; 6 no permission to set the
+clock; 7 no answer, and a certificate was refused.
+
+Examples:
+  tsq-adjtime --dry-run time1.example time2.example
+  tsq-adjtime --pin 3f9a...c1 192.0.2.10:8443
+  tsq-adjtime self-test";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_seed() {
+        let args = Args::try_parse_from(["tsq-adjtime", "a"]).unwrap();
+        assert_eq!((args.port, args.queries), (443, 5));
+        let ms = (args.max_offset, args.slew_threshold, args.timeout);
+        assert_eq!(ms, (1000.0, 128.0, 3000.0));
+        assert!(!args.dry_run && !args.insecure && !args.no_verify);
+    }
+
+    #[test]
+    fn nonsense_is_a_usage_error() {
+        for words in [
+            &["tsq-adjtime"][..],
+            &["tsq-adjtime", "a", "--port", "0"],
+            &["tsq-adjtime", "a", "--queries", "0"],
+            &["tsq-adjtime", "a", "--max-offset", "-1"],
+            &["tsq-adjtime", "a", "--max-offset", "NaN"],
+            &["tsq-adjtime", "a", "--timeout", "inf"],
+            &["tsq-adjtime", "a", "--pin", "abc"],
+            &["tsq-adjtime", "a", "--transport", "tcp"],
+            &["tsq-adjtime", "a", "--insecure", "--ca", "x"],
+        ] {
+            let error = Args::try_parse_from(words).expect_err(&words.join(" "));
+            assert_eq!(error.exit_code(), 2, "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The run as one JSON object; `schema/result.schema.json` describes it.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+use tsq_algo::RejectReason;
+use tsq_client::{Rejection, SourceReport};
+use tsq_net::StampSource;
+use tsq_proto::Offset;
+
+use crate::analysis::Verdict;
+use crate::outcome::{Action, Outcome};
+
+/// Prints `outcome` as one line.
+///
+/// # Errors
+/// Those of writing.
+pub fn print(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &Result::of(outcome))?;
+    writeln!(out)
+}
+
+#[derive(Serialize)]
+struct Result {
+    offset_ns: Option<i64>,
+    stddev_ns: Option<u64>,
+    bound_ns: Option<u64>,
+    bound_excludes_servers: bool,
+    remaining_ns: Option<i64>,
+    remaining_bound_ns: Option<u64>,
+    action: &'static str,
+    reason: Option<String>,
+    slew_ns: Option<u64>,
+    replaced_slew_ns: Option<i64>,
+    dry_run: bool,
+    duration_ns: u64,
+    round_trips: u32,
+    exit_code: u8,
+    sources: Vec<Source>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    self_test: Option<SelfTest>,
+}
+
+#[derive(Serialize)]
+struct Source {
+    server: String,
+    address: Option<String>,
+    transport: Option<&'static str>,
+    trust: &'static str,
+    stratum: Option<u8>,
+    asked: u32,
+    answered: usize,
+    sent: u32,
+    superseded: u32,
+    offset_ns: Option<i64>,
+    stddev_ns: Option<u64>,
+    delay_ns: Option<u64>,
+    bound_ns: Option<u64>,
+    server_error_ns: Option<u64>,
+    timestamps: Option<&'static str>,
+    verdict: &'static str,
+    reason: Option<String>,
+    samples: Vec<Sample>,
+}
+
+#[derive(Serialize)]
+struct Sample {
+    transport: &'static str,
+    offset_ns: Option<i64>,
+    delay_ns: Option<u64>,
+    timestamps: Option<&'static str>,
+    accepted: bool,
+    reason: Option<&'static str>,
+    detail: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SelfTest {
+    kernel_timestamps: &'static str,
+    median_error_ns: Option<u64>,
+    worst_error_ns: Option<u64>,
+}
+
+impl Result {
+    fn of(outcome: &Outcome) -> Self {
+        let combined = outcome.analysis.combined.as_ref().ok();
+        let remaining = outcome
+            .remaining
+            .as_ref()
+            .and_then(|r| r.measured.as_ref().ok());
+        let slewing = slewing(&outcome.action);
+        Self {
+            offset_ns: combined.map(|c| c.offset.as_nanos()),
+            stddev_ns: combined.map(|c| nanos(c.stddev)),
+            bound_ns: combined.map(|c| nanos(c.bound)),
+            bound_excludes_servers: combined.is_none_or(|c| !c.includes_servers),
+            remaining_ns: remaining.map(|r| r.offset.as_nanos()),
+            remaining_bound_ns: remaining.map(|r| nanos(r.bound)),
+            action: outcome.action.name(),
+            reason: reason(&outcome.action),
+            slew_ns: slewing.map(|(duration, _)| nanos(duration)),
+            replaced_slew_ns: slewing.map(|(_, replaced)| replaced.as_nanos()),
+            dry_run: outcome.dry_run,
+            duration_ns: nanos(outcome.elapsed),
+            round_trips: outcome.round_trips(),
+            exit_code: outcome.exit.code(),
+            sources: (0..outcome.sources.len())
+                .map(|index| source(outcome, index))
+                .collect(),
+            self_test: outcome.self_test.map(|floor| SelfTest {
+                kernel_timestamps: floor.kernel_name(),
+                median_error_ns: floor.median.map(nanos),
+                worst_error_ns: floor.worst.map(nanos),
+            }),
+        }
+    }
+}
+
+type Slewing = Option<(Duration, Offset)>;
+
+fn slewing(action: &Action) -> Slewing {
+    match action {
+        Action::Slew {
+            duration, replaced, ..
+        } => Some((*duration, *replaced)),
+        Action::None { .. } | Action::Step { .. } | Action::Refused { .. } => None,
+    }
+}
+
+fn reason(action: &Action) -> Option<String> {
+    match action {
+        Action::None { reason } | Action::Refused { reason } => Some(reason.clone()),
+        Action::Slew { .. } | Action::Step { .. } => None,
+    }
+}
+
+fn source(outcome: &Outcome, index: usize) -> Source {
+    let report = &outcome.sources[index];
+    let estimate = outcome.analysis.estimates[index];
+    let verdict = &outcome.analysis.verdicts[index];
+    Source {
+        server: report.server.clone(),
+        address: report.address.map(|address| address.to_string()),
+        transport: report.transport.map(tsq_client::Transport::name),
+        trust: report.trust.name(),
+        stratum: report
+            .accepted()
+            .find_map(|answer| answer.sample.time_source)
+            .map(|(stratum, _)| stratum),
+        asked: report.asked,
+        answered: report.accepted().count(),
+        sent: report.sent,
+        superseded: report.superseded,
+        offset_ns: estimate.map(|e| e.offset.as_nanos()),
+        stddev_ns: estimate.map(|e| nanos(e.stddev)),
+        delay_ns: estimate.map(|e| nanos(e.delay)),
+        bound_ns: estimate.map(|e| nanos(e.bound)),
+        server_error_ns: estimate.and_then(|e| e.server_error).map(nanos),
+        timestamps: report.timestamps().map(stamps),
+        verdict: verdict.name(),
+        reason: (*verdict != Verdict::Used).then(|| verdict.to_string()),
+        samples: samples(report, &outcome.analysis.rejected[index]),
+    }
+}
+
+fn samples(report: &SourceReport, rejected: &[Option<RejectReason>]) -> Vec<Sample> {
+    let mut filtered = rejected.iter();
+    report
+        .samples
+        .iter()
+        .map(|sample| {
+            let transport = sample.transport.name();
+            match &sample.result {
+                Ok(answer) => {
+                    let reason = filtered.next().and_then(Option::as_ref);
+                    Sample {
+                        transport,
+                        offset_ns: Some(answer.sample.offset.as_nanos()),
+                        delay_ns: Some(nanos(answer.sample.delay)),
+                        timestamps: Some(stamps(answer.timestamps)),
+                        accepted: reason.is_none(),
+                        reason: reason.map(reject_name),
+                        detail: reason.map(ToString::to_string),
+                    }
+                }
+                Err(rejection) => Sample {
+                    transport,
+                    offset_ns: offset_of(rejection),
+                    delay_ns: None,
+                    timestamps: None,
+                    accepted: false,
+                    reason: Some(rejection.name()),
+                    detail: Some(rejection.to_string()),
+                },
+            }
+        })
+        .collect()
+}
+
+fn offset_of(rejection: &Rejection) -> Option<i64> {
+    match rejection {
+        Rejection::Refused(tsq_proto::Refusal::OffsetPastLimit { offset, .. }) => {
+            Some(offset.as_nanos())
+        }
+        _ => None,
+    }
+}
+
+fn reject_name(reason: &RejectReason) -> &'static str {
+    match reason {
+        RejectReason::Outlier { .. } => "outlier",
+        RejectReason::Delayed { .. } => "delayed",
+    }
+}
+
+/// `kernel` or `user`.
+pub fn stamps(source: StampSource) -> &'static str {
+    match source {
+        StampSource::Kernel => "kernel",
+        StampSource::User => "user",
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

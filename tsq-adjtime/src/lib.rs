@@ -1,0 +1,24 @@
+//! ntpdate-like TSQ client: measures several servers, then slews or steps within limits.
+//!
+//! The command is a few lines over this library. One run goes through
+//!
+//! 1. [`args`] and [`settings`]: what was asked, checked before anything is sent;
+//! 2. [`run`]: measure (`tsq-client`), [`analysis`] and decision (`tsq-algo`), adjustment
+//!    (`tsq-clock`), and a second measurement of what remains;
+//! 3. [`outcome`]: everything a reader could want to know, printed by [`table`] or [`json`].
+//!
+//! [`self_test`] does the same against two servers of its own; [`receipt`] keeps signed exchanges
+//! and checks them.
+
+#![forbid(unsafe_code)]
+
+pub mod analysis;
+pub mod args;
+pub mod json;
+pub mod outcome;
+pub mod progress;
+pub mod receipt;
+pub mod run;
+pub mod self_test;
+pub mod settings;
+pub mod table;

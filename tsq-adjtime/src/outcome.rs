@@ -1,0 +1,137 @@
+//! Everything a run found out and did.
+
+use std::time::Duration;
+
+use tsq_algo::Combined;
+use tsq_client::SourceReport;
+use tsq_clock::ClockError;
+use tsq_proto::Offset;
+
+use crate::analysis::{Analysis, NoResult};
+
+/// How a run ended: the process's exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Adjusted, or nothing to do.
+    Done = 0,
+    /// An error of ours or the system's.
+    Internal = 1,
+    /// The command line.
+    Usage = 2,
+    /// No usable answer.
+    NoAnswer = 3,
+    /// The servers disagree.
+    NoAgreement = 4,
+    /// The offset is past the limit.
+    PastLimit = 5,
+    /// The clock may not be set.
+    NoPermission = 6,
+    /// No usable answer, and a certificate was refused.
+    TrustRefused = 7,
+}
+
+impl Exit {
+    /// The code.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+/// What was done about the offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing needed doing.
+    None {
+        /// Why not.
+        reason: String,
+    },
+    /// The clock is being slewed.
+    Slew {
+        /// By how much.
+        offset: Offset,
+        /// How long that takes.
+        duration: Duration,
+        /// An earlier slew that was not finished and is replaced; zero if there was none.
+        replaced: Offset,
+    },
+    /// The clock was stepped.
+    Step {
+        /// By how much.
+        offset: Offset,
+    },
+    /// Nothing was done, although the clock may be wrong.
+    Refused {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// What a second measurement found after adjusting.
+#[derive(Clone, Debug)]
+pub struct Remaining {
+    /// The offset that is left, and its bound; or why there is none.
+    pub measured: Result<Combined, NoResult>,
+}
+
+/// The whole run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What the servers said.
+    pub sources: Vec<SourceReport>,
+    /// What follows from it.
+    pub analysis: Analysis,
+    /// What was done.
+    pub action: Action,
+    /// What was left after that.
+    pub remaining: Option<Remaining>,
+    /// Whether the clock was to be left alone.
+    pub dry_run: bool,
+    /// How long the run took.
+    pub elapsed: Duration,
+    /// How the process ends.
+    pub exit: Exit,
+    /// Why no receipt could be kept, although one was wanted.
+    pub receipt_problem: Option<String>,
+    /// Only of the self-test.
+    pub self_test: Option<crate::self_test::Floor>,
+}
+
+impl Outcome {
+    /// Round trips to the result, as far as they had to follow each other.
+    pub fn round_trips(&self) -> u32 {
+        let used = |index: &usize| self.analysis.estimates[*index].is_some();
+        (0..self.sources.len())
+            .filter(used)
+            .map(|i| self.sources[i].round_trips)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+impl Action {
+    /// `none`, `slew`, `step` or `refused`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::None { .. } => "none",
+            Self::Slew { .. } => "slew",
+            Self::Step { .. } => "step",
+            Self::Refused { .. } => "refused",
+        }
+    }
+
+    /// What could not be decided, or not be done.
+    pub fn refused(reason: impl Into<String>) -> Self {
+        Self::Refused {
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The exit code of a clock that could not be set.
+pub fn exit_of(error: &ClockError) -> Exit {
+    match error {
+        ClockError::NoPermission => Exit::NoPermission,
+        ClockError::PastLimit { .. } => Exit::PastLimit,
+        _ => Exit::Internal,
+    }
+}

@@ -1,0 +1,159 @@
+//! The `verify-receipt` command.
+
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tsq_keys::VerifyKeys;
+use tsq_proto::HostTime;
+
+use super::chain::Hash;
+use super::verify::{Checked, Flaw, Problem, Proof, verify};
+use crate::outcome::Exit;
+use crate::table::{length, offset_text};
+
+/// Checks a file and prints what it proves; returns the exit code.
+pub fn run(file: &Path, keys: &[PathBuf], expected_head: Option<Hash>, json: bool) -> u8 {
+    let keys = match VerifyKeys::load(keys) {
+        Ok(keys) => keys,
+        Err(error) => return complain(&error.to_string(), Exit::Usage),
+    };
+    let stdout = io::stdout();
+    let mut out = io::BufWriter::new(stdout.lock());
+    let mut unwritten = Ok(());
+    let mut each = |proof: &Proof| {
+        let written = if json {
+            writeln!(out, "{}", object(proof))
+        } else {
+            writeln!(out, "{}", words(proof))
+        };
+        if unwritten.is_ok() {
+            unwritten = written;
+        }
+    };
+    let result = File::open(file)
+        .map_err(|error| Flaw {
+            line: 0,
+            problem: Problem::File(error),
+        })
+        .and_then(|file| verify(&mut BufReader::new(file), &keys, expected_head, &mut each));
+    match result {
+        Ok(checked) => {
+            let end = writeln!(out, "{}", summary(&checked, json)).and_then(|()| out.flush());
+            match unwritten.and(end) {
+                // Whoever reads us has seen enough.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => complain(
+                    &format!("the result could not be written: {error}"),
+                    Exit::Internal,
+                ),
+                _ => Exit::Done.code(),
+            }
+        }
+        Err(flaw) => {
+            let _ = out.flush();
+            if json {
+                let _ = writeln!(io::stdout(), "{}", refusal(&flaw));
+            }
+            complain(&format!("{}: {flaw}", file.display()), Exit::Internal)
+        }
+    }
+}
+
+fn complain(problem: &str, exit: Exit) -> u8 {
+    // Only the failure to write this very line could follow, and there is nobody to tell.
+    let _ = writeln!(io::stderr(), "tsq-adjtime: {problem}");
+    exit.code()
+}
+
+fn words(proof: &Proof) -> String {
+    format!(
+        "{}: when this clock showed {}, the server's showed a time within [{}, {}]: offset {} ± {}, by key {} (recorded as {})",
+        proof.seq,
+        utc(proof.local),
+        utc(proof.earliest),
+        utc(proof.latest),
+        offset_text(proof.offset),
+        length(proof.bound),
+        proof.key_id,
+        proof.server.escape_debug()
+    )
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    seq: u64,
+    server: &'a str,
+    key_id: u32,
+    local_ns: i64,
+    earliest_ns: i64,
+    latest_ns: i64,
+}
+
+fn object(proof: &Proof) -> String {
+    let object = Object {
+        seq: proof.seq,
+        server: &proof.server,
+        key_id: proof.key_id,
+        local_ns: proof.local.as_unix_nanos(),
+        earliest_ns: proof.earliest.as_unix_nanos(),
+        latest_ns: proof.latest.as_unix_nanos(),
+    };
+    serde_json::to_string(&object).expect("strings and integers can always be written")
+}
+
+fn summary(checked: &Checked, json: bool) -> String {
+    let Checked { lines, head } = checked;
+    if json {
+        return serde_json::json!({ "valid": true, "lines": lines, "head": head.to_string() })
+            .to_string();
+    }
+    format!(
+        "{lines} receipts hold. They prove what the keys signed, not that this host honestly\n\
+         recorded its own part: T1, T4, the server's name and address, and what was done.\n\
+         Keep this hash elsewhere, to see later whether lines were cut off: --expect-head {head}"
+    )
+}
+
+fn refusal(flaw: &Flaw) -> String {
+    serde_json::json!({ "valid": false, "line": flaw.line, "problem": flaw.to_string() })
+        .to_string()
+}
+
+/// `2026-11-20T13:21:42.123456789Z`, by the proleptic Gregorian calendar.
+fn utc(time: HostTime) -> String {
+    let nanos = time.as_unix_nanos();
+    let (seconds, rest) = (
+        nanos.div_euclid(1_000_000_000),
+        nanos.rem_euclid(1_000_000_000),
+    );
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{rest:09}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+/// Year, month and day of a day counted from 1970-01-01; years begin in March, so that the leap
+/// day is the last of them.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let since_0000_03_01 = days + 719_468;
+    let era = since_0000_03_01.div_euclid(DAYS_IN_400_YEARS);
+    let day_of_era = since_0000_03_01.rem_euclid(DAYS_IN_400_YEARS);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let months_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * months_from_march + 2) / 5 + 1;
+    let month = if months_from_march < 10 {
+        months_from_march + 3
+    } else {
+        months_from_march - 9
+    };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+const DAYS_IN_400_YEARS: i64 = 146_097;

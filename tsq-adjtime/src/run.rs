@@ -1,0 +1,336 @@
+//! One run: measure, decide, adjust, look again.
+
+use std::io::{self, Write};
+use std::time::Instant;
+
+use tsq_algo::{Combined, Decision, Policy, RESOLUTION, decide};
+use tsq_client::Session;
+use tsq_clock::{Clock, ClockError, DryRun, Limits, SystemClock};
+use tsq_proto::{HostTime, Offset};
+
+use crate::analysis::{Analysis, NoResult};
+use crate::args::{Args, Command};
+use crate::outcome::{Action, Exit, Outcome, Remaining, exit_of};
+use crate::progress::Line;
+use crate::settings::{Settings, Unusable};
+use crate::{json, receipt, self_test, table};
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// One JSON object instead of a table.
+    pub json: bool,
+    /// Every sample.
+    pub verbose: bool,
+}
+
+/// Runs the command; returns its exit code.
+pub fn run(args: &Args) -> u8 {
+    let (view, result) = match &args.command {
+        Some(Command::SelfTest {
+            json,
+            verbose,
+            queries,
+        }) => {
+            let view = View {
+                json: *json,
+                verbose: *verbose,
+            };
+            (view, self_test::run(*queries, &mut Line::new(!json)))
+        }
+        Some(Command::VerifyReceipt {
+            file,
+            key,
+            expect_head,
+            json,
+        }) => {
+            return receipt::check::run(file, key, *expect_head, *json);
+        }
+        None => {
+            let view = View {
+                json: args.json,
+                verbose: args.verbose,
+            };
+            (
+                view,
+                Settings::resolve(args).and_then(|settings| synchronise(&settings, view)),
+            )
+        }
+    };
+    match result.and_then(|outcome| print(&outcome, view).map(|()| outcome)) {
+        Ok(outcome) => {
+            if let Some(problem) = &outcome.receipt_problem {
+                let _ = writeln!(io::stderr(), "tsq-adjtime: {problem}");
+            }
+            outcome.exit.code()
+        }
+        Err(unusable) => {
+            // Only the failure to write this very line could follow, and there is nobody to tell.
+            let _ = writeln!(io::stderr(), "tsq-adjtime: {}", unusable.problem);
+            unusable.exit.code()
+        }
+    }
+}
+
+/// Measures and adjusts as the settings say.
+///
+/// # Errors
+/// [`Unusable`] if the clock may not be set (before anything is sent), or the system fails us.
+pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable> {
+    let start = Instant::now();
+    let limits = Limits {
+        max_step: settings.policy.max_offset,
+        max_slew: settings.policy.slew_threshold,
+    };
+    let system = SystemClock::open(limits);
+    let mut clock: Box<dyn Clock> = if settings.dry_run {
+        Box::new(DryRun::new(system, limits))
+    } else {
+        Box::new(system)
+    };
+    clock.may_set().map_err(|error| Unusable {
+        exit: exit_of(&error),
+        problem: error.to_string(),
+    })?;
+    // The TLS library takes such a clock for impossible, and panics.
+    if clock.read() < HostTime::from_unix_nanos(0) {
+        let problem =
+            "this host's clock is before 1970: set it by hand to about the right date first";
+        return Err(Unusable {
+            exit: Exit::Internal,
+            problem: problem.into(),
+        });
+    }
+    if let Some(path) = &settings.receipt {
+        receipt::append(path, Vec::new()).map_err(|error| Unusable {
+            exit: Exit::Usage,
+            problem: error.to_string(),
+        })?;
+    }
+    // The kernel turns receive stamps on a little after the first socket that wants them.
+    let _ = tsq_net::kernel_clock();
+
+    let mut session =
+        Session::new(settings.servers.clone(), settings.options.clone()).map_err(internal)?;
+    let mut line = Line::new(!view.json);
+    let verify = settings.verify && !settings.dry_run;
+    let end = start + settings.timeout;
+    let first_end = if verify {
+        start + settings.timeout.mul_f64(FIRST_SHARE)
+    } else {
+        end
+    };
+    let sources = session
+        .measure(first_end, &mut |progress| line.show(progress))
+        .map_err(internal)?;
+    let analysis = Analysis::of(&sources);
+    let (action, mut exit) = adjust(&analysis, &settings.policy, clock.as_mut());
+    // The clock may have been set by now: what follows must not hide that.
+    let receipt_problem = settings.receipt.as_ref().and_then(|path| {
+        receipt::keep(path, &sources, &analysis, &action, settings.dry_run)
+            .err()
+            .map(|error| error.to_string())
+    });
+    if receipt_problem.is_some() {
+        exit = Exit::Internal;
+    }
+    let adjusted = matches!(action, Action::Slew { .. } | Action::Step { .. });
+    let remaining = if adjusted && verify {
+        let again = session
+            .measure(end, &mut |progress| line.show(progress))
+            .map_err(internal)?;
+        Some(Remaining {
+            measured: Analysis::of(&again).combined,
+        })
+    } else {
+        None
+    };
+    session.close();
+    drop(line);
+    Ok(Outcome {
+        sources,
+        analysis,
+        action,
+        remaining,
+        dry_run: settings.dry_run,
+        elapsed: start.elapsed(),
+        exit,
+        receipt_problem,
+        self_test: None,
+    })
+}
+
+/// Does to `clock` what the analysis and the policy call for.
+pub fn adjust(analysis: &Analysis, policy: &Policy, clock: &mut dyn Clock) -> (Action, Exit) {
+    match &analysis.combined {
+        Ok(combined) => apply(combined, policy, clock)
+            .unwrap_or_else(|error| (Action::refused(error.to_string()), exit_of(&error))),
+        Err(no_result) => {
+            let exit = match no_result {
+                NoResult::NoAnswer { .. } => Exit::NoAnswer,
+                NoResult::TrustRefused { .. } => Exit::TrustRefused,
+                NoResult::Disagreement(_) => Exit::NoAgreement,
+            };
+            (Action::refused(no_result.to_string()), exit)
+        }
+    }
+}
+
+fn apply(
+    combined: &Combined,
+    policy: &Policy,
+    clock: &mut dyn Clock,
+) -> Result<(Action, Exit), ClockError> {
+    let decision = match decide(combined, policy) {
+        // What an earlier slew has left will still move the clock away from where it is now.
+        Decision::None { .. } if clock.pending_slew()?.abs() > combined.stddev.max(RESOLUTION) => {
+            Decision::Slew {
+                offset: combined.offset,
+            }
+        }
+        decision => decision,
+    };
+    Ok(match decision {
+        Decision::None { reason } => (
+            Action::None {
+                reason: reason.to_string(),
+            },
+            Exit::Done,
+        ),
+        Decision::Slew { offset } => {
+            let slewing = clock.slew(offset)?;
+            let (duration, replaced) = (slewing.duration, slewing.replaced);
+            (
+                Action::Slew {
+                    offset: slewing.amount,
+                    duration,
+                    replaced,
+                },
+                Exit::Done,
+            )
+        }
+        Decision::Step { offset } => {
+            let applied = clock.step(offset)?;
+            (Action::Step { offset: applied.by }, Exit::Done)
+        }
+        Decision::Refused { offset, limit } => {
+            let mut reason = format!(
+                "the offset of {} is past --max-offset {} ms: if that is right, raise the limit",
+                table::offset_text(offset),
+                limit.as_nanos() as f64 / 1e6
+            );
+            let pending = clock.pending_slew()?;
+            if pending != Offset::ZERO {
+                reason.push_str(&format!("; a slew of {pending} begun earlier goes on"));
+            }
+            (Action::refused(reason), Exit::PastLimit)
+        }
+    })
+}
+
+fn print(outcome: &Outcome, view: View) -> Result<(), Unusable> {
+    let stdout = io::stdout();
+    let printed = if view.json {
+        json::print(outcome, &mut stdout.lock())
+    } else {
+        table::print(outcome, view.verbose, &mut stdout.lock())
+    };
+    match printed {
+        // Whoever reads us has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(internal(error)),
+        _ => Ok(()),
+    }
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what map_err hands over"
+)]
+pub(crate) fn internal(error: io::Error) -> Unusable {
+    Unusable {
+        exit: Exit::Internal,
+        problem: error.to_string(),
+    }
+}
+
+/// How much of the time the first measurement may take when a second is to follow.
+const FIRST_SHARE: f64 = 0.8;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use tsq_clock::SimulatedClock;
+
+    const POLICY: Policy = Policy {
+        slew_threshold: Duration::from_millis(128),
+        max_offset: Duration::from_secs(1),
+    };
+
+    fn clock() -> SimulatedClock {
+        let limits = Limits {
+            max_step: POLICY.max_offset,
+            max_slew: POLICY.slew_threshold,
+        };
+        SimulatedClock::new(HostTime::from_unix(1_795_000_000, 0), 0, limits)
+    }
+
+    fn measured(offset_ms: i64) -> Combined {
+        Combined {
+            offset: Offset::from_nanos(offset_ms * 1_000_000),
+            stddev: Duration::from_micros(10),
+            bound: Duration::from_micros(50),
+            includes_servers: false,
+            survivors: vec![0],
+            falsetickers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn small_offset_is_slewed_and_large_one_stepped() {
+        let mut clock = clock();
+        let (action, _) = apply(&measured(50), &POLICY, &mut clock).unwrap();
+        assert!(
+            matches!(action, Action::Slew { duration, .. } if duration == Duration::from_secs(100))
+        );
+        let (action, _) = apply(&measured(-300), &POLICY, &mut clock).unwrap();
+        assert_eq!(
+            action,
+            Action::Step {
+                offset: Offset::from_nanos(-300_000_000)
+            }
+        );
+    }
+
+    #[test]
+    fn earlier_slew_that_would_spoil_a_right_clock_is_ended() {
+        let mut clock = clock();
+        clock.slew(Offset::from_nanos(100_000_000)).unwrap();
+        let (action, _) = apply(&measured(0), &POLICY, &mut clock).unwrap();
+        assert!(
+            matches!(
+                action,
+                Action::Slew {
+                    offset: Offset::ZERO,
+                    ..
+                }
+            ),
+            "{action:?}"
+        );
+        assert_eq!(clock.pending_slew(), Ok(Offset::ZERO));
+    }
+
+    #[test]
+    fn refusal_says_that_an_earlier_slew_goes_on() {
+        let mut clock = clock();
+        clock.slew(Offset::from_nanos(100_000_000)).unwrap();
+        let (action, exit) = apply(&measured(1_001), &POLICY, &mut clock).unwrap();
+        assert_eq!(exit, Exit::PastLimit);
+        assert!(
+            matches!(&action, Action::Refused { reason } if reason.contains("+100.000 ms")),
+            "{action:?}"
+        );
+        assert_eq!(clock.pending_slew(), Ok(Offset::from_nanos(100_000_000)));
+    }
+}

@@ -1,0 +1,211 @@
+//! The command line, checked and resolved; nothing is sent before this has passed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tsq_algo::Policy;
+use tsq_client::{Options, Server, Target, TransportChoice, Trust};
+use tsq_keys::VerifyKeys;
+
+use crate::args::{Args, TransportArg};
+use crate::outcome::Exit;
+
+/// What a run is to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whom to ask.
+    pub servers: Vec<Server>,
+    /// How.
+    pub options: Options,
+    /// What to do about the offset.
+    pub policy: Policy,
+    /// Time for everything.
+    pub timeout: Duration,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Measure again after adjusting.
+    pub verify: bool,
+    /// Where to keep receipts.
+    pub receipt: Option<PathBuf>,
+}
+
+/// The run cannot begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    /// How the process ends.
+    pub exit: Exit,
+    /// Why, in one line.
+    pub problem: String,
+}
+
+impl Settings {
+    /// Checks and resolves the command line.
+    ///
+    /// # Errors
+    /// [`Unusable`]: a bad server, an unreadable CA file, no roots, or `--insecure` where a clock
+    /// would be set by it.
+    pub fn resolve(args: &Args) -> Result<Self, Unusable> {
+        let usage = |problem: String| Unusable {
+            exit: Exit::Usage,
+            problem,
+        };
+        if args.insecure && !args.dry_run {
+            return Err(usage(
+                "--insecure lets anyone answer, so it never sets a clock: add --dry-run, or name --ca or --pin".into(),
+            ));
+        }
+        if let Some(word) = args
+            .servers
+            .iter()
+            .find(|server| COMMANDS.contains(&server.as_str()))
+        {
+            return Err(usage(format!(
+                "{word} is a command: its options go after it, as in tsq-adjtime {word} --json"
+            )));
+        }
+        if args.server_name.is_some() && args.ca.is_none() && !args.pin.is_empty() {
+            return Err(usage("--server-name is not looked at where --pin alone decides: add --ca, or leave it out".into()));
+        }
+        let targets = args
+            .servers
+            .iter()
+            .map(|given| Target::parse(given, args.port))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| usage(error.to_string()))?;
+        let trust = trust(args)?;
+        let servers = targets
+            .into_iter()
+            .map(|target| {
+                let mut server = Server::new(target, trust.clone());
+                if let Some(name) = &args.server_name {
+                    server.name.clone_from(name);
+                }
+                server
+            })
+            .collect();
+        let policy = Policy {
+            slew_threshold: duration(args.slew_threshold),
+            max_offset: duration(args.max_offset),
+        };
+        Ok(Self {
+            servers,
+            options: Options {
+                queries: args.queries,
+                transport: match args.transport {
+                    TransportArg::Auto => TransportChoice::Auto,
+                    TransportArg::Datagram => TransportChoice::Datagram,
+                    TransportArg::Stream => TransportChoice::Stream,
+                },
+                // Every answer votes, however far off: were the far ones left out one by one, a single
+                // liar could outvote an honest majority. --max-offset is held against the result.
+                offset_limit: Duration::MAX,
+                metadata: !args.no_metadata,
+                precision: args.precision,
+                keys: verify_keys(args)?.map(Arc::new),
+            },
+            policy,
+            timeout: duration(args.timeout),
+            dry_run: args.dry_run,
+            verify: !args.no_verify,
+            receipt: args.receipt.clone(),
+        })
+    }
+}
+
+const COMMANDS: [&str; 2] = ["self-test", "verify-receipt"];
+
+fn trust(args: &Args) -> Result<Trust, Unusable> {
+    let unusable = |exit: Exit, problem: String| Unusable { exit, problem };
+    if args.insecure {
+        return Ok(Trust::insecure());
+    }
+    match (&args.ca, args.pin.is_empty()) {
+        (Some(path), true) => Trust::ca_file(path),
+        (Some(path), false) => Trust::ca_file(path).map(|trust| trust.and_pins(args.pin.clone())),
+        (None, false) => Ok(Trust::pins(args.pin.clone())),
+        (None, true) => {
+            return Trust::system()
+                .map_err(|error| unusable(Exit::TrustRefused, error.to_string()));
+        }
+    }
+    .map_err(|error| unusable(Exit::Usage, error.to_string()))
+}
+
+fn verify_keys(args: &Args) -> Result<Option<VerifyKeys>, Unusable> {
+    if args.verify_key.is_empty() {
+        return Ok(None);
+    }
+    VerifyKeys::load(&args.verify_key)
+        .map(Some)
+        .map_err(|error| Unusable {
+            exit: Exit::Usage,
+            problem: error.to_string(),
+        })
+}
+
+fn duration(milliseconds: f64) -> Duration {
+    // The parser let only 0 to 2^31 seconds through.
+    Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or(Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn resolve(words: &[&str]) -> Result<Settings, Unusable> {
+        let words = ["tsq-adjtime"].iter().chain(words);
+        Settings::resolve(&Args::try_parse_from(words).unwrap())
+    }
+
+    const PIN: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+    #[test]
+    fn insecure_never_sets_a_clock() {
+        assert_eq!(resolve(&["a", "--insecure"]).unwrap_err().exit, Exit::Usage);
+        assert!(resolve(&["a", "--insecure", "--dry-run"]).unwrap().dry_run);
+    }
+
+    #[test]
+    fn bad_server_or_ca_file_is_a_usage_error() {
+        assert_eq!(
+            resolve(&["a:b:c:x", "--pin", PIN]).unwrap_err().exit,
+            Exit::Usage
+        );
+        assert_eq!(
+            resolve(&["a", "--ca", "/nonexistent"]).unwrap_err().exit,
+            Exit::Usage
+        );
+    }
+
+    #[test]
+    fn milliseconds_become_exact_durations() {
+        let settings = resolve(&[
+            "a",
+            "--pin",
+            PIN,
+            "--max-offset",
+            "1444.208",
+            "--timeout",
+            "0.5",
+        ])
+        .unwrap();
+        assert_eq!(settings.policy.max_offset, Duration::from_micros(1_444_208));
+        assert_eq!(settings.timeout, Duration::from_micros(500));
+    }
+
+    #[test]
+    fn command_after_an_option_is_not_taken_for_a_host() {
+        let error = resolve(&["--dry-run", "self-test"]).unwrap_err();
+        assert!(error.problem.contains("is a command"), "{error:?}");
+    }
+
+    #[test]
+    fn server_name_that_nothing_looks_at_is_refused() {
+        let error =
+            resolve(&["192.0.2.1", "--pin", PIN, "--server-name", "time.example"]).unwrap_err();
+        assert_eq!(error.exit, Exit::Usage);
+    }
+}

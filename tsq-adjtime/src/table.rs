@@ -1,0 +1,265 @@
+//! The run as people read it.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use tsq_algo::SourceEstimate;
+use tsq_client::SourceReport;
+use tsq_proto::Offset;
+
+use crate::analysis::Verdict;
+use crate::json::stamps;
+use crate::outcome::{Action, Outcome};
+
+/// Prints the table of servers and a line with the result.
+///
+/// # Errors
+/// Those of writing.
+pub fn print(outcome: &Outcome, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
+    let paint = Paint::for_stdout();
+    let width = outcome
+        .sources
+        .iter()
+        .map(|source| source.server.len())
+        .chain([6])
+        .max()
+        .unwrap_or(6);
+    writeln!(
+        out,
+        "{}{:width$}  stratum  samples  {:>12}  {:>10}  {:>10}  stamps  verdict{}",
+        paint.bold(),
+        "server",
+        "offset",
+        "delay",
+        "bound",
+        paint.plain()
+    )?;
+    for (index, source) in outcome.sources.iter().enumerate() {
+        let verdict = &outcome.analysis.verdicts[index];
+        let row = row(source, outcome.analysis.estimates[index], width);
+        writeln!(
+            out,
+            "{row}  {}{verdict}{}",
+            paint.verdict(verdict),
+            paint.plain()
+        )?;
+        if verbose {
+            print_samples(outcome, index, out)?;
+        }
+    }
+    writeln!(out)?;
+    for line in conclusion(outcome) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+fn row(source: &SourceReport, estimate: Option<SourceEstimate>, width: usize) -> String {
+    let stratum = source
+        .accepted()
+        .find_map(|answer| answer.sample.time_source)
+        .map_or("-".to_string(), |(stratum, _)| stratum.to_string());
+    let samples = format!("{}/{}", source.accepted().count(), source.asked);
+    let dash = || "-".to_string();
+    let offset = estimate.map_or_else(dash, |e| offset_text(e.offset));
+    let delay = estimate.map_or_else(dash, |e| length(e.delay));
+    let bound = estimate.map_or_else(dash, |e| format!("±{}", length(e.bound)));
+    let stamps = source.timestamps().map_or("-", stamps);
+    format!(
+        "{:width$}  {stratum:>7}  {samples:>7}  {offset:>12}  {delay:>10}  {bound:>10}  {stamps:6}",
+        source.server
+    )
+}
+
+fn print_samples(outcome: &Outcome, index: usize, out: &mut dyn Write) -> io::Result<()> {
+    let source = &outcome.sources[index];
+    let mut rejected = outcome.analysis.rejected[index].iter();
+    if let Some(address) = source.address {
+        let transport = source.transport.map_or("-", tsq_client::Transport::name);
+        writeln!(
+            out,
+            "    {address}, trust: {}, transport: {transport}",
+            source.trust.name()
+        )?;
+    }
+    for (number, sample) in source.samples.iter().enumerate() {
+        write!(out, "    {:3}  ", number + 1)?;
+        match &sample.result {
+            Ok(answer) => {
+                let (offset, delay) = (answer.sample.offset, answer.sample.delay);
+                write!(
+                    out,
+                    "{offset:>12}  delay {}, {}",
+                    length(delay),
+                    stamps(answer.timestamps)
+                )?;
+                if let Some(Some(reason)) = rejected.next() {
+                    write!(out, "; not used: {reason}")?;
+                }
+                writeln!(out)?;
+            }
+            Err(rejection) => writeln!(out, "refused: {rejection}")?,
+        }
+    }
+    if source.sent > source.asked || source.superseded > 0 {
+        writeln!(
+            out,
+            "    {} queries sent for {} samples; {} answers came too late",
+            source.sent, source.asked, source.superseded
+        )?;
+    }
+    Ok(())
+}
+
+/// The result in words, one line or a few.
+fn conclusion(outcome: &Outcome) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Ok(combined) = &outcome.analysis.combined {
+        lines.push(format!(
+            "offset {} ± {} (bound {} the servers' own error), standard deviation {}",
+            offset_text(combined.offset),
+            length(combined.bound),
+            if combined.includes_servers {
+                "includes"
+            } else {
+                "excludes"
+            },
+            length(combined.stddev)
+        ));
+    }
+    if let Some(floor) = outcome.self_test {
+        lines.extend(floor.lines());
+        return lines;
+    }
+    lines.push(action(&outcome.action, outcome.dry_run));
+    if let Some(remaining) = &outcome.remaining {
+        lines.push(match &remaining.measured {
+            Ok(left) => format!("remaining {} ± {}", left.offset, length(left.bound)),
+            Err(problem) => format!("remaining offset unknown: {problem}"),
+        });
+    }
+    lines
+}
+
+fn action(action: &Action, dry_run: bool) -> String {
+    let would = |done: &str, would: &str| {
+        if dry_run {
+            format!("would {would}")
+        } else {
+            done.to_string()
+        }
+    };
+    match action {
+        Action::None { reason } => format!("nothing to do: {reason}"),
+        Action::Slew {
+            offset,
+            duration,
+            replaced,
+        } => {
+            let head = would("slewing", "slew");
+            let instead = if *replaced == Offset::ZERO {
+                String::new()
+            } else {
+                format!(", instead of {replaced} still under way")
+            };
+            format!(
+                "{head} by {offset}, which takes {} at 500 ppm{instead}",
+                length(*duration)
+            )
+        }
+        Action::Step { offset } => {
+            format!("{} by {}", would("stepped", "step"), offset_text(*offset))
+        }
+        Action::Refused { reason } => format!("nothing done: {reason}"),
+    }
+}
+
+/// An offset with its sign; whole microseconds even where it is seconds.
+pub fn offset_text(offset: Offset) -> String {
+    let size = offset.abs();
+    if size < Duration::from_secs(1) {
+        return offset.to_string();
+    }
+    let sign = if offset < Offset::ZERO { '-' } else { '+' };
+    format!("{sign}{}.{:06} s", size.as_secs(), size.subsec_micros())
+}
+
+/// A duration in a unit people read, three digits after the point at most.
+pub fn length(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let (unit, per) = match nanos {
+        0..1_000 => return format!("{nanos} ns"),
+        1_000..1_000_000 => ("us", 1e3),
+        1_000_000..1_000_000_000 => ("ms", 1e6),
+        _ => ("s", 1e9),
+    };
+    let value = duration.as_secs_f64() * 1e9 / per;
+    let digits = if value < 100.0 { 1 } else { 0 };
+    format!("{value:.digits$} {unit}")
+}
+
+/// Colour, on a terminal that has not asked for none.
+struct Paint(bool);
+
+impl Paint {
+    fn for_stdout() -> Self {
+        Self(
+            io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        )
+    }
+
+    fn code(&self, code: &'static str) -> &'static str {
+        if self.0 { code } else { "" }
+    }
+
+    fn bold(&self) -> &'static str {
+        self.code("\x1b[1m")
+    }
+
+    fn plain(&self) -> &'static str {
+        self.code("\x1b[0m")
+    }
+
+    fn verdict(&self, verdict: &Verdict) -> &'static str {
+        self.code(match verdict {
+            Verdict::Used => "\x1b[32m",
+            Verdict::Falseticker { .. } | Verdict::Unresolved | Verdict::Duplicate { .. } => {
+                "\x1b[33m"
+            }
+            Verdict::Failed(_) => "\x1b[31m",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_of_seconds_keep_their_microseconds() {
+        for (nanos, text) in [
+            (1_444_208_000, "+1.444208 s"),
+            (-61_200_000_000_000, "-61200.000000 s"),
+            (50_123_000, "+50.123 ms"),
+            (-1_500, "-1.5 us"),
+        ] {
+            assert_eq!(offset_text(Offset::from_nanos(nanos)), text);
+        }
+    }
+
+    #[test]
+    fn lengths_have_the_unit_people_expect() {
+        for (nanos, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.0 us"),
+            (56_400, "56.4 us"),
+            (112_300, "112 us"),
+            (28_000_000, "28.0 ms"),
+            (99_800_000_000, "99.8 s"),
+        ] {
+            assert_eq!(length(Duration::from_nanos(nanos)), text);
+        }
+    }
+}

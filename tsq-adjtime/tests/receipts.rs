@@ -1,0 +1,238 @@
+//! Receipt files: what is kept can be checked, and nothing in them can change unseen.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+use std::io::Cursor;
+use std::path::Path;
+
+use tsq_adjtime::receipt::{Checked, Flaw, Hash, Hex, Line, Problem, Proof, START, append, verify};
+use tsq_keys::{Algorithm, PrivateKey, SigningKey, SigningKeys, VerifyKeys};
+use tsq_proto::{Contents, HostTime, Nonce, Offset, Prepared, Request, Signer};
+
+/// One signed exchange with a server 5 ms ahead, 10 us each way.
+fn line(key: &SigningKey, number: u8) -> Line {
+    let t1 = HostTime::from_unix(1_795_000_000 + i64::from(number), 0);
+    let after = |nanos: i64| t1 + Offset::from_nanos(nanos);
+    let mut request = [0; 64];
+    let asked = Request::new(Nonce::new([number; 16])).with_signature();
+    let length = asked.encode(&mut request).unwrap();
+    let mut response = [0; 256];
+    let contents = Contents {
+        signer: Some(key),
+        ..Contents::default()
+    };
+    let prepared =
+        Prepared::answer_with(&asked, after(5_010_000), &contents, &mut response).unwrap();
+    let response = prepared.stamp(after(5_012_000)).to_vec();
+    Line {
+        seq: 0,
+        prev: START,
+        server: "time.example".into(),
+        address: "192.0.2.1:443".into(),
+        request: Hex(request[..length].to_vec()),
+        response: Hex(response),
+        key_id: key.key_id(),
+        algorithm: key.algorithm().name().into(),
+        t1_ns: t1.as_unix_nanos(),
+        t4_ns: after(22_000).as_unix_nanos(),
+        action: "slew".into(),
+        offset_ns: Some(5_000_000),
+        bound_ns: Some(10_000),
+        written_ns: after(1_000_000).as_unix_nanos(),
+    }
+}
+
+struct Kept {
+    keys: VerifyKeys,
+    signing: SigningKey,
+    directory: tempfile::TempDir,
+}
+
+impl Kept {
+    fn new(algorithm: Algorithm) -> Self {
+        let private = PrivateKey::generate(7, algorithm, None).unwrap();
+        let set = SigningKeys::from(SigningKey::new(&private));
+        Self {
+            keys: set.verify_keys(),
+            signing: SigningKey::new(&private),
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.directory.path().join("receipts.jsonl")
+    }
+
+    /// A file of three receipts, written in two runs.
+    fn three(&self) -> Vec<u8> {
+        append(
+            &self.path(),
+            vec![line(&self.signing, 1), line(&self.signing, 2)],
+        )
+        .unwrap();
+        append(&self.path(), vec![line(&self.signing, 3)]).unwrap();
+        std::fs::read(self.path()).unwrap()
+    }
+
+    fn check(&self, bytes: &[u8]) -> Result<(Checked, Vec<Proof>), Flaw> {
+        self.check_head(bytes, None)
+    }
+
+    fn check_head(&self, bytes: &[u8], head: Option<Hash>) -> Result<(Checked, Vec<Proof>), Flaw> {
+        let mut proofs = Vec::new();
+        let checked = verify(&mut Cursor::new(bytes), &self.keys, head, &mut |p| {
+            proofs.push(p.clone());
+        })?;
+        Ok((checked, proofs))
+    }
+}
+
+fn lines(bytes: &[u8]) -> Vec<&[u8]> {
+    bytes.split_inclusive(|byte| *byte == b'\n').collect()
+}
+
+#[test]
+fn kept_exchanges_prove_where_the_time_was() {
+    for algorithm in [Algorithm::Ed25519, Algorithm::HmacSha256] {
+        let kept = Kept::new(algorithm);
+        let (checked, proofs) = kept.check(&kept.three()).unwrap();
+        assert_eq!((checked.lines, proofs.len()), (3, 3));
+        let local = HostTime::from_unix(1_795_000_001, 22_000);
+        assert_eq!(proofs[0].local, local);
+        // T3 and T3 + delay of 20 us; the truth, 5 ms after local, is in the middle.
+        assert_eq!(proofs[0].earliest - local, Offset::from_nanos(4_990_000));
+        assert_eq!(proofs[0].latest - local, Offset::from_nanos(5_010_000));
+    }
+}
+
+#[test]
+fn no_byte_can_change_unseen() {
+    let kept = Kept::new(Algorithm::HmacSha256);
+    let good = kept.three();
+    for at in 0..good.len() {
+        for flip in [0x01, 0x20, 0x80] {
+            let mut bad = good.clone();
+            bad[at] ^= flip;
+            assert!(
+                kept.check(&bad).is_err(),
+                "byte {at} xor {flip:#x}: {:?}",
+                bad[at] as char
+            );
+        }
+    }
+}
+
+#[test]
+fn removed_moved_doubled_and_cut_lines_are_named_by_number() {
+    let kept = Kept::new(Algorithm::Ed25519);
+    let good = kept.three();
+    let [one, two, three] = lines(&good)[..] else {
+        panic!("three lines")
+    };
+    for (bad, number) in [
+        ([two, three].concat(), 1),
+        ([one, three].concat(), 2),
+        ([one, three, two].concat(), 2),
+        ([one, two, two].concat(), 3),
+        ([one, two, &three[..three.len() - 1]].concat(), 3),
+        ([one, two, &three[..40]].concat(), 3),
+        ([one, two, three, b"\n"].concat(), 4),
+        (Vec::new(), 1),
+    ] {
+        assert_eq!(kept.check(&bad).unwrap_err().line, number);
+    }
+}
+
+#[test]
+fn lines_cut_off_whole_show_against_the_head_kept_elsewhere() {
+    let kept = Kept::new(Algorithm::Ed25519);
+    let good = kept.three();
+    let (checked, _) = kept.check(&good).unwrap();
+    assert!(kept.check_head(&good, Some(checked.head)).is_ok());
+    let cut = lines(&good)[..2].concat();
+    assert!(kept.check(&cut).is_ok(), "the file alone cannot tell");
+    let flaw = kept.check_head(&cut, Some(checked.head)).unwrap_err();
+    assert!(matches!(flaw.problem, Problem::Head { .. }), "{flaw}");
+}
+
+/// A forger can make the chain anew, but not the signatures.
+#[test]
+fn rewritten_chain_with_another_time_proves_nothing() {
+    let kept = Kept::new(Algorithm::Ed25519);
+    let forged = |change: &dyn Fn(&mut Line)| {
+        let mut line = line(&kept.signing, 1);
+        change(&mut line);
+        let path = tempfile::NamedTempFile::new().unwrap();
+        append(path.path(), vec![line]).unwrap();
+        kept.check(&std::fs::read(path.path()).unwrap())
+            .unwrap_err()
+            .problem
+    };
+    // T3 in the answer; the nonce in the request; another request; the key named.
+    assert!(matches!(
+        forged(&|line| line.response.0[37] ^= 1),
+        Problem::Answer(_)
+    ));
+    assert!(matches!(
+        forged(&|line| line.request.0[2] ^= 1),
+        Problem::Answer(_)
+    ));
+    assert!(matches!(
+        forged(&|line| line.request.0.truncate(18)),
+        Problem::Request(_)
+    ));
+    assert!(matches!(
+        forged(&|line| line.request.0.truncate(9)),
+        Problem::Request(_)
+    ));
+    assert!(matches!(
+        forged(&|line| line.key_id = 8),
+        Problem::OtherKey { .. }
+    ));
+    assert!(matches!(
+        forged(&|line| line.algorithm = "hmac-sha256".into()),
+        Problem::OtherKey { .. }
+    ));
+    assert!(matches!(
+        forged(&|line| line.t4_ns = line.t1_ns - 1),
+        Problem::Answer(_)
+    ));
+}
+
+#[test]
+fn another_key_is_not_believed() {
+    let (kept, stranger) = (Kept::new(Algorithm::Ed25519), Kept::new(Algorithm::Ed25519));
+    let flaw = stranger.check(&kept.three()).unwrap_err();
+    assert_eq!(flaw.line, 1);
+    assert!(matches!(flaw.problem, Problem::Answer(_)), "{flaw}");
+}
+
+#[test]
+fn nothing_is_chained_to_a_broken_end() {
+    let kept = Kept::new(Algorithm::Ed25519);
+    let good = kept.three();
+    for bad in [&good[..good.len() - 1], &good[..good.len() - 9], b"hello\n"] {
+        std::fs::write(kept.path(), bad).unwrap();
+        let error = append(&kept.path(), vec![line(&kept.signing, 4)])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("does not end with a whole receipt"),
+            "{error}"
+        );
+        assert_eq!(
+            std::fs::read(kept.path()).unwrap(),
+            bad,
+            "nothing was written"
+        );
+    }
+}
+
+#[test]
+fn unwritable_file_is_named() {
+    let kept = Kept::new(Algorithm::Ed25519);
+    let error = append(Path::new("/nonexistent/r"), vec![line(&kept.signing, 1)])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("/nonexistent/r"), "{error}");
+}
