@@ -1,0 +1,30 @@
+//! Support for tests that run the real binaries: against each other, against hostile servers, and
+//! against peers on another QUIC stack; over loopback, or through a [`Relay`] that delays and loses.
+//!
+//! Everything here serves tests. A child that does not start, answer or end in time therefore
+//! panics, with the child's own output in the message, and whatever was started ends when its
+//! handle is dropped.
+//!
+//! It knows the binaries by their command lines and output only, and links none of our crates.
+
+#![forbid(unsafe_code)]
+
+mod adjtime;
+mod binaries;
+mod certs;
+mod faketime;
+mod peer;
+mod ports;
+mod process;
+pub mod relay;
+mod server;
+
+pub use adjtime::{Adjtime, Report};
+pub use binaries::bin;
+pub use certs::{Certs, ServerCert};
+pub use faketime::faketime;
+pub use peer::Peer;
+pub use ports::{closed_port, silent_port};
+pub use process::{Outcome, Process, run};
+pub use relay::{Impairment, Relay};
+pub use server::Server;
