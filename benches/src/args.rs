@@ -1,0 +1,193 @@
+//! The command line.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Measure TSQ's programs, and those of others beside them
+///
+/// The programs are built first, in this program's profile; TSQ_BIN_DIR names a folder of others.
+#[derive(Debug, Parser)]
+#[command(name = "tsq-bench", version)]
+pub struct Args {
+    /// Print one JSON object and no table
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to measure
+    #[command(subcommand)]
+    pub measurement: Measurement,
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum Measurement {
+    /// Processor time per request of a server under load
+    Server(ServerOptions),
+    /// Error of the measured offset between two network namespaces (needs root)
+    Offset(OffsetOptions),
+    /// A one-shot client, from start to exit
+    Cold(ColdOptions),
+    /// A one-shot client over a path that loses packets
+    Loss(LossOptions),
+    /// The plain UDP echo that `server` compares with
+    #[command(hide = true)]
+    EchoServer(EchoOptions),
+    /// The asking side of `offset`
+    #[command(hide = true)]
+    OffsetClient(OffsetClientOptions),
+}
+
+/// How a request travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    /// In a QUIC datagram.
+    Datagram,
+    /// On a stream of its own.
+    Stream,
+}
+
+impl Transport {
+    /// The word for it, on command lines and in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Datagram => "datagram",
+            Self::Stream => "stream",
+        }
+    }
+
+    /// The words for several of them.
+    pub fn names(self) -> &'static str {
+        match self {
+            Self::Datagram => "datagrams",
+            Self::Stream => "streams",
+        }
+    }
+}
+
+/// Options of `server`.
+#[derive(Debug, clap::Args)]
+pub struct ServerOptions {
+    /// Connections, each with one request under way; beyond 128 they take turns
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
+    pub connections: u16,
+    /// Seconds of each measurement, after half a second to warm up
+    #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// Rounds over all servers; the figure is the least of the rounds
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub rounds: u16,
+    /// Measure tsq-server only by this transport
+    #[arg(long, value_name = "TRANSPORT")]
+    pub transport: Option<Transport>,
+    /// Leave the other servers out
+    #[arg(long)]
+    pub no_peers: bool,
+}
+
+/// Options of `offset`.
+#[derive(Debug, clap::Args)]
+pub struct OffsetOptions {
+    /// Exchanges of each measurement
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub exchanges: u32,
+    /// Microseconds from one exchange to the next
+    #[arg(long, value_name = "US", default_value_t = 1000)]
+    pub spacing: u64,
+}
+
+/// Options of `cold`.
+#[derive(Debug, clap::Args)]
+pub struct ColdOptions {
+    /// Runs of each program
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    pub runs: u16,
+    /// Leave the other programs out
+    #[arg(long)]
+    pub no_peers: bool,
+    /// Set by the program itself when it runs in its own network namespace
+    #[arg(long, hide = true)]
+    pub inside: bool,
+}
+
+/// Options of `loss`.
+#[derive(Debug, clap::Args)]
+pub struct LossOptions {
+    /// Runs by each transport, each with its own seed
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
+    pub runs: u16,
+    /// Percent of the packets lost, each way
+    #[arg(long, value_name = "PERCENT", default_value_t = 20.0)]
+    pub percent: f64,
+    /// Milliseconds of the round trip
+    #[arg(long, value_name = "MS", default_value_t = 10)]
+    pub round_trip: u64,
+    /// Seed of the first run
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Options of `echo-server`.
+#[derive(Debug, clap::Args)]
+pub struct EchoOptions {
+    /// Which loop
+    #[arg(long)]
+    pub kind: EchoKind,
+    /// Bytes of each answer
+    #[arg(long, value_name = "BYTES")]
+    pub answer: usize,
+}
+
+/// How the echo server receives and sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EchoKind {
+    /// One packet a system call, no timestamps.
+    Plain,
+    /// The socket of tsq-net: batches, kernel receive timestamps, answers sent at once.
+    Stamped,
+}
+
+/// Options of `offset-client`.
+#[derive(Debug, clap::Args)]
+pub struct OffsetClientOptions {
+    /// The server's address
+    #[arg(long, value_name = "ADDR")]
+    pub server: SocketAddr,
+    /// The pin of its certificate
+    #[arg(long, value_name = "PIN")]
+    pub pin: String,
+    /// Exchanges
+    #[arg(long, value_name = "N")]
+    pub exchanges: u32,
+    /// Microseconds from one exchange to the next
+    #[arg(long, value_name = "US")]
+    pub spacing: u64,
+}
+
+/// From a tenth of a second, for a figure worth printing, to an hour.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if (0.1..=3600.0).contains(&number) => Ok(number),
+        _ => Err("not a number from 0.1 to 3600".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_measurement_of_no_time_is_refused() {
+        for wrong in ["0", "-1", "nan", "x"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(seconds("0.1"), Ok(0.1));
+    }
+}

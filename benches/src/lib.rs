@@ -1,0 +1,37 @@
+//! Measures TSQ's programs, and those of others beside them in the same run.
+//!
+//! Each sub-command of `tsq-bench` is a module: [`serving`] (processor time per request), [`offset`]
+//! (error of the measured offset), [`cold`] (a one-shot client from start to exit) and [`loss`] (the
+//! same over a path that loses packets). The figures are in `RESULTS.md`.
+//!
+//! What it does not do: judge. It prints figures and the conditions they were taken under; a goal is
+//! a line in the issue, and a figure on a shared machine is worth most as a ratio to a peer's.
+//!
+//! No clock is ever set here: our client runs with `--dry-run`, chronyd with `-x` or `-Q`, ntpdig
+//! without options that set.
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod cold;
+mod conditions;
+mod cpu;
+mod driver;
+mod load;
+pub mod loss;
+mod namespace;
+mod ntp;
+pub mod offset;
+mod outbox;
+mod quantiles;
+pub mod serving;
+mod spin;
+mod table;
+mod trust;
+
+/// What a measurement that could not be made says.
+pub type Error = Box<dyn std::error::Error>;
+
+pub use conditions::Conditions;
+pub use quantiles::Quantiles;
+pub use table::{Report, Table};

@@ -1,0 +1,98 @@
+//! Network namespaces of our own: a path that nothing else uses, with every port free.
+
+use std::ffi::OsStr;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::Error;
+
+/// A network namespace with loopback up; removed on drop.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes one; `suffix` tells apart those of one process.
+    ///
+    /// # Errors
+    /// Not root, or no `ip` program.
+    pub(crate) fn new(suffix: &str) -> Result<Self, Error> {
+        let name = format!("tsq-bench-{}{suffix}", std::process::id());
+        ip(&["netns", "add", &name])?;
+        // From here on a failure removes it.
+        let namespace = Self { name };
+        ip(&["-n", &namespace.name, "link", "set", "lo", "up"])?;
+        Ok(namespace)
+    }
+
+    /// A command that runs `program` inside, in place of itself: its process id is the program's.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]).arg(program);
+        command
+    }
+
+    /// Joins two of them: this one has the address `ours`, the other `theirs` (with prefix lengths).
+    ///
+    /// # Errors
+    /// The kernel has no veth devices.
+    pub(crate) fn join(&self, ours: &str, other: &Self, theirs: &str) -> Result<(), Error> {
+        let (a, b) = (self.name.as_str(), other.name.as_str());
+        ip(&[
+            "-n", a, "link", "add", DEVICE, "type", "veth", "peer", "name", DEVICE, "netns", b,
+        ])?;
+        for (name, address) in [(a, ours), (b, theirs)] {
+            ip(&["-n", name, "addr", "add", address, "dev", DEVICE])?;
+            ip(&["-n", name, "link", "set", DEVICE, "up"])?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // Its devices go with it.
+        if let Err(error) = ip(&["netns", "del", &self.name]) {
+            eprintln!("tsq-bench: {error}");
+        }
+    }
+}
+
+const DEVICE: &str = "veth0";
+
+fn ip(args: &[&str]) -> Result<(), Error> {
+    let output = Command::new("ip").args(args).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let problem = String::from_utf8_lossy(&output.stderr);
+    Err(format!("ip {}: {}", args.join(" "), problem.trim()).into())
+}
+
+/// Signals that would end the process before it has cleaned up: noted instead.
+#[derive(Debug)]
+pub(crate) struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// From now on signals only are noted. Call before the first namespace is made.
+    pub(crate) fn note() -> Result<Self, Error> {
+        let noted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&noted))?;
+        }
+        Ok(Self(noted))
+    }
+
+    /// # Errors
+    /// A signal came.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.0.load(Ordering::Relaxed) {
+            true => Err("interrupted".into()),
+            false => Ok(()),
+        }
+    }
+}

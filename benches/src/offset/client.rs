@@ -1,0 +1,228 @@
+//! The asking side: exchanges on one kept connection, each measured by two kinds of stamps at once.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tsq_net::{ConnId, Departure, ErrorReport, Event, Stamp, StampSource};
+use tsq_proto::{HostTime, Nonce, Query, Request, Sample};
+
+use crate::Error;
+use crate::args::OffsetClientOptions;
+use crate::driver::{Arrived, Driver};
+
+/// Measures, and prints one JSON object.
+///
+/// # Errors
+/// No connection, or an answer that is wrong.
+pub fn run(options: &OffsetClientOptions) -> Result<(), Error> {
+    let mut client = Client::connect(options)?;
+    let spacing = Duration::from_micros(options.spacing);
+    for _ in 0..WARM_UP {
+        client.exchange(Instant::now() + spacing)?;
+    }
+    let mut outcome = Outcome::default();
+    for _ in 0..options.exchanges {
+        outcome.add(client.exchange(Instant::now() + spacing)?);
+    }
+    println!("{}", outcome.json());
+    Ok(())
+}
+
+/// Exchanges that are not counted: caches, branch predictors and QUIC's estimates settle.
+const WARM_UP: u32 = 50;
+
+struct Client {
+    driver: Driver,
+    conn: ConnId,
+    number: u64,
+}
+
+/// One exchange by both kinds of stamps.
+struct Exchange {
+    /// By the kernel's, if it gave both.
+    kernel: Option<Sample>,
+    /// By this process's.
+    user: Sample,
+}
+
+/// An answer as it came.
+struct Received {
+    data: Vec<u8>,
+    stamp: Stamp,
+    read_at: HostTime,
+}
+
+impl Client {
+    fn connect(options: &OffsetClientOptions) -> Result<Self, Error> {
+        let mut driver = Driver::new(options.server, &options.pin)?;
+        driver.engine.count_frames();
+        let conn = driver.connect()?;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut connected = false;
+        while !connected {
+            if Instant::now() > deadline {
+                return Err("no connection within 5 s".into());
+            }
+            driver.turn(PATIENCE, |_, arrived| match arrived.event {
+                Event::Connected { .. } => {
+                    connected = true;
+                    Ok(())
+                }
+                Event::Closed { reason, .. } => Err(format!("no connection: {reason:?}").into()),
+                _ => Ok(()),
+            })?;
+        }
+        Ok(Self {
+            driver,
+            conn,
+            number: 0,
+        })
+    }
+
+    /// One exchange, then a rest until `next`; None when no answer came.
+    fn exchange(&mut self, next: Instant) -> Result<Option<Exchange>, Error> {
+        self.number += 1;
+        // Unique is enough here: nothing is set by these answers.
+        let nonce = Nonce::new(u128::from(self.number).to_be_bytes());
+        let departure = self.ask(nonce)?;
+        let (received, left) = self.wait_for_answer(nonce, &departure)?;
+        let exchange = received
+            .map(|received| self.judge(nonce, &departure, left, &received))
+            .transpose()?;
+        while let Some(rest) = next.checked_duration_since(Instant::now()) {
+            self.driver.turn(rest, |_, _| Ok(()))?;
+            while self.driver.socket.departures()?.is_some() {}
+        }
+        Ok(exchange)
+    }
+
+    fn ask(&mut self, nonce: Nonce) -> Result<Departure, Error> {
+        let mut buffer = [0; 64];
+        let length = Request::new(nonce).encode(&mut buffer)?;
+        self.driver
+            .engine
+            .send_datagram(self.conn, &buffer[..length])
+            .map_err(|error| format!("cannot send: {error:?}"))?;
+        let departure = self.driver.send_now()?;
+        departure.ok_or_else(|| "the request was not sent at once".into())
+    }
+
+    /// The answer, and when the kernel says that the request left.
+    fn wait_for_answer(
+        &mut self,
+        nonce: Nonce,
+        departure: &Departure,
+    ) -> Result<(Option<Received>, Option<HostTime>), Error> {
+        let deadline = Instant::now() + PATIENCE;
+        let (mut received, mut left) = (None, None);
+        while received.is_none() || left.is_none() {
+            let Some(rest) = deadline.checked_duration_since(Instant::now()) else {
+                break;
+            };
+            while let Some(report) = self.driver.socket.departures()? {
+                match report {
+                    ErrorReport::Departed { id, at } if Some(id) == departure.id => left = Some(at),
+                    ErrorReport::Departed { .. } => {}
+                    ErrorReport::Unreachable { errno } => {
+                        return Err(format!("the server cannot be reached (error {errno})").into());
+                    }
+                }
+            }
+            if received.is_some() && left.is_some() {
+                break;
+            }
+            self.driver.turn(rest, |_, arrived| {
+                if let Some(answer) = answer_to(nonce, arrived)? {
+                    received = Some(answer);
+                }
+                Ok(())
+            })?;
+            // A kernel that gives no departure stamps would have done so by now.
+            if received.is_some() && departure.id.is_none() {
+                break;
+            }
+        }
+        Ok((received, left))
+    }
+
+    fn judge(
+        &self,
+        nonce: Nonce,
+        departure: &Departure,
+        left: Option<HostTime>,
+        received: &Received,
+    ) -> Result<Exchange, Error> {
+        let finish = |t1, t4| Query::new(nonce, t1).finish(&received.data, t4, SAME_CLOCK);
+        let t1 = self.driver.socket.departure_stamp(departure, left);
+        let is_kernel = [t1, received.stamp]
+            .iter()
+            .all(|stamp| stamp.source == StampSource::Kernel);
+        let wrong = |refusal| format!("a wrong answer: {refusal}");
+        let kernel = is_kernel.then(|| finish(t1.time, received.stamp.time));
+        Ok(Exchange {
+            kernel: kernel.transpose().map_err(wrong)?,
+            user: finish(departure.before, received.read_at).map_err(wrong)?,
+        })
+    }
+}
+
+/// None for an answer to an earlier request: it came too late to be waited for.
+fn answer_to(nonce: Nonce, arrived: Arrived) -> Result<Option<Received>, Error> {
+    match arrived.event {
+        Event::Datagram { data, stamp, .. } => {
+            let echoed = data.get(2..18) == Some(nonce.as_bytes().as_slice());
+            Ok(echoed.then(|| Received {
+                data: data.to_vec(),
+                stamp,
+                read_at: arrived.read_at,
+            }))
+        }
+        Event::Closed { reason, .. } => Err(format!("the connection ended: {reason:?}").into()),
+        _ => Ok(None),
+    }
+}
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Both ends read one clock: more than this is no measurement error but a wrong answer.
+const SAME_CLOCK: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+struct Outcome {
+    lost: u64,
+    without_kernel: u64,
+    kernel: Vec<(i64, u128)>,
+    user: Vec<(i64, u128)>,
+}
+
+impl Outcome {
+    fn add(&mut self, exchange: Option<Exchange>) {
+        let Some(exchange) = exchange else {
+            self.lost += 1;
+            return;
+        };
+        let pair = |sample: Sample| (sample.offset.as_nanos(), sample.delay.as_nanos());
+        self.user.push(pair(exchange.user));
+        match exchange.kernel {
+            Some(sample) => self.kernel.push(pair(sample)),
+            None => self.without_kernel += 1,
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let split = |pairs: &[(i64, u128)]| {
+            let (offsets, delays): (Vec<i64>, Vec<u64>) = pairs
+                .iter()
+                .map(|&(offset, delay)| (offset, u64::try_from(delay).unwrap_or(u64::MAX)))
+                .unzip();
+            json!({ "offset_ns": offsets, "delay_ns": delays })
+        };
+        json!({
+            "lost": self.lost,
+            "without_kernel_stamps": self.without_kernel,
+            "kernel": split(&self.kernel),
+            "user": split(&self.user),
+        })
+    }
+}
