@@ -1,0 +1,228 @@
+//! The server: engine, streams and answers, put together as `tsq_server::service` does it around a socket.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::PrivateKeyDer;
+use tsq_net::{ConnId, Engine, Event, Role, ServerConfig, Stamp, StreamId, tls};
+use tsq_proto::ErrorCode;
+use tsq_server::answer::{self, MAX_ANSWER, Refused};
+use tsq_server::streams::{Complete, Progress, Streams};
+use tsq_server::teller::Teller;
+
+use super::limits::{PACKETS_AT_ONCE, RESPONSES, STREAMS, Traffic};
+
+pub(crate) struct Server {
+    engine: Engine,
+    streams: Streams,
+    teller: Teller,
+    traffic: Traffic,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        static CONFIG: OnceLock<ServerConfig> = OnceLock::new();
+        Self {
+            engine: Engine::server(CONFIG.get_or_init(config).clone()),
+            streams: Streams::default(),
+            teller: Teller::vouching(),
+            traffic: Traffic::default(),
+        }
+    }
+}
+
+/// A packet and where it goes or came from.
+pub(crate) type Packet = (SocketAddr, Vec<u8>);
+
+impl Server {
+    /// What the server sends on one packet. `genuine`: a real client made it.
+    pub(crate) fn packet(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        packet: &[u8],
+        stamp: Stamp,
+        genuine: bool,
+    ) -> Vec<Packet> {
+        self.take_in(now, from, packet, stamp, genuine);
+        self.act(now)
+    }
+
+    /// The same with a packet that comes many times before anything is sent.
+    pub(crate) fn burst(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        packet: &[u8],
+        stamp: Stamp,
+        count: u8,
+    ) -> Vec<Packet> {
+        for _ in 0..count {
+            self.take_in(now, from, packet, stamp, false);
+        }
+        let mut buffer = Vec::new();
+        let mut sent = Vec::new();
+        let mut stateless = 0;
+        while let Some(out) = self.engine.poll_transmit(now, &mut buffer) {
+            stateless += usize::from(out.conn.is_none());
+            self.traffic.sent(out.remote, buffer.len());
+            sent.push((out.remote, buffer.clone()));
+        }
+        assert!(
+            stateless <= RESPONSES,
+            "{stateless} stateless answers were kept"
+        );
+        sent.append(&mut self.act(now));
+        sent
+    }
+
+    /// What the server sends because time has passed.
+    pub(crate) fn timeout(&mut self, now: Instant) -> Vec<Packet> {
+        self.engine.handle_timeout(now);
+        let mut sent = self.act(now);
+        while let Some((key, request)) = self.streams.expire(now) {
+            self.answer_stream(key, &request);
+            sent.append(&mut self.flush(now));
+        }
+        self.within_limits();
+        sent
+    }
+
+    pub(crate) fn due(&self) -> Option<Instant> {
+        [self.engine.poll_timeout(), self.streams.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Nothing may be left of anybody.
+    pub(crate) fn is_forgetful(&self) {
+        assert_eq!(self.engine.connections(), 0, "connections are left");
+        assert_eq!(self.streams.waiting(), 0, "streams are left");
+    }
+
+    fn take_in(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        packet: &[u8],
+        stamp: Stamp,
+        genuine: bool,
+    ) {
+        self.traffic.received(from, packet.len(), genuine);
+        self.engine.handle_packet(now, from, None, packet, stamp);
+    }
+
+    fn act(&mut self, now: Instant) -> Vec<Packet> {
+        let mut sent = Vec::new();
+        while let Some(event) = self.engine.poll_event() {
+            self.event(now, event);
+            sent.append(&mut self.flush(now));
+        }
+        sent.append(&mut self.flush(now));
+        self.within_limits();
+        sent
+    }
+
+    fn event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Datagram { conn, data, stamp } => {
+                let mut out = [0; MAX_ANSWER];
+                if let Ok(answer) = answer::answer(&data, stamp.time, &self.teller, &mut out) {
+                    // The client may take no datagrams, or only short ones.
+                    let _ = self.engine.send_datagram(conn, answer);
+                }
+            }
+            Event::Stream {
+                conn,
+                stream,
+                data,
+                finished,
+                stamp,
+            } => {
+                let key = (conn, stream);
+                match self.streams.receive(now, key, &data, finished, stamp.time) {
+                    Progress::Complete(request) => self.answer_stream(key, &request),
+                    Progress::Incomplete => {}
+                    Progress::TooLong => self.refuse_stream(key, &too_long(), false),
+                }
+            }
+            Event::StreamAborted { conn, stream, .. } => self.streams.forget(conn, stream),
+            Event::Connected { .. } => {}
+            Event::Closed { conn, .. } => self.streams.forget_connection(conn),
+        }
+    }
+
+    fn answer_stream(&mut self, key: (ConnId, StreamId), request: &Complete) {
+        let mut out = [0; MAX_ANSWER];
+        match answer::answer(&request.bytes, request.arrived, &self.teller, &mut out) {
+            Ok(answer) => {
+                // The client may have given up.
+                let _ = self.engine.send_stream(key.0, key.1, answer, true);
+                self.end_reading(key, request.finished);
+            }
+            Err(refused) => self.refuse_stream(key, &refused, request.finished),
+        }
+    }
+
+    fn refuse_stream(&mut self, key: (ConnId, StreamId), refused: &Refused, finished: bool) {
+        let mut out = [0; MAX_ANSWER];
+        // The client may have given up.
+        let _ = self
+            .engine
+            .send_stream(key.0, key.1, answer::error(refused, &mut out), true);
+        self.end_reading(key, finished);
+    }
+
+    fn end_reading(&mut self, (conn, stream): (ConnId, StreamId), finished: bool) {
+        if !finished {
+            self.engine.stop_stream(conn, stream);
+        }
+    }
+
+    fn flush(&mut self, now: Instant) -> Vec<Packet> {
+        let mut buffer = Vec::new();
+        let mut sent = Vec::new();
+        while let Some(out) = self.engine.poll_transmit(now, &mut buffer) {
+            self.traffic.sent(out.remote, buffer.len());
+            sent.push((out.remote, buffer.clone()));
+            assert!(sent.len() < PACKETS_AT_ONCE, "the server sends without end");
+        }
+        sent
+    }
+
+    fn within_limits(&self) {
+        let connections = self.engine.connections();
+        assert!(
+            connections <= self.traffic.connections_allowed(),
+            "{connections} connections"
+        );
+        let waiting = self.streams.waiting();
+        assert!(
+            waiting <= connections * usize::from(STREAMS),
+            "{waiting} streams wait on {connections} connections"
+        );
+    }
+}
+
+/// How long the server remembers a silent client.
+pub(crate) const IDLE: Duration = Duration::from_secs(30);
+
+fn config() -> ServerConfig {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let certified = tls::certified_key(vec![made.cert.der().clone()], key).expect("its key");
+    let role = Role::Server {
+        streams: STREAMS,
+        idle: IDLE,
+    };
+    tls::server(certified, role).expect("a configuration that works")
+}
+
+fn too_long() -> Refused {
+    Refused {
+        code: ErrorCode::Malformed,
+        reason: "the request is too long".into(),
+    }
+}
