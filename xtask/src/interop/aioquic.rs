@@ -1,0 +1,109 @@
+//! The Python peers: they play the programs in the field, and one sends any bytes.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tsq_interop::{Peer, Server};
+
+use super::bench::content;
+
+pub(crate) const ONE_AFTER_THE_OTHER: &str =
+    "the Python clients ask one after the other, as those in the field do";
+pub(crate) const NO_SIGNATURES: &str =
+    "the Python programs send and know a Nonce alone, as those in the field do";
+pub(crate) const NO_SESSIONS: &str =
+    "the Python programs keep no session, as those in the field do not";
+pub(crate) const NO_SUCH_OPTION: &str = "the Python servers have no option for it";
+
+/// One run of the client for this transport.
+pub(crate) fn ask(
+    ca: &str,
+    server: SocketAddr,
+    transport: &str,
+    options: &[&str],
+) -> Result<Value, String> {
+    let trust = ["--ca", ca, "--server-name", "localhost"];
+    let outcome = Peer::run(
+        &format!("{transport}_client.py"),
+        server,
+        &[&trust, options].concat(),
+    );
+    content(&outcome)
+}
+
+/// Unknown elements are skipped and nothing is said of them.
+// tsq: M1 T4 M9
+pub(crate) fn unknown(server: &Server) -> Result<String, String> {
+    by_both(server, &format!("{NONCE}0401{ZERO}f601{ZERO}"), |answer| {
+        answer.len() == 38 && answer[..18] == bytes(NONCE)
+    })
+}
+
+/// Request and answer have one length, and the answer says so.
+// tsq: M6 T8
+pub(crate) fn precision(server: &Server) -> Result<String, String> {
+    // Nonce, Precision Mode, and Padding up to 80 bytes.
+    let padding = "00".repeat(58);
+    by_both(server, &format!("{NONCE}fa00fe3a{padding}"), |answer| {
+        answer.len() == 80 && answer[38..40] == [250, 0]
+    })
+}
+
+// tsq: M2 T7
+pub(crate) fn error(server: &Server) -> Result<String, String> {
+    let answer = raw(server, "stream", "0110000000")?;
+    match answer.as_slice() {
+        [249, _, 1, 0, ..] => Ok(String::new()),
+        other => Err(format!("not Error 1 but {other:?}")),
+    }
+}
+
+fn by_both(
+    server: &Server,
+    request: &str,
+    is_good: impl Fn(&[u8]) -> bool,
+) -> Result<String, String> {
+    for mode in ["datagram", "stream"] {
+        let answer = raw(server, mode, request)?;
+        if !is_good(&answer) {
+            return Err(format!("{mode}s: the answer was {answer:?}"));
+        }
+    }
+    Ok(String::new())
+}
+
+/// What came back for these bytes, which are given in hex.
+fn raw(server: &Server, mode: &str, request: &str) -> Result<Vec<u8>, String> {
+    let options = ["--insecure", "--mode", mode, "--hex", request];
+    let outcome = Peer::run("raw_client.py", server.address(), &options);
+    match outcome.json()["answer"].as_str() {
+        Some(hex) => Ok(bytes(hex)),
+        None => Err(format!("{mode}s: no answer")),
+    }
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex
+        .chars()
+        .filter_map(|c| c.to_digit(16))
+        .map(|digit| u8::try_from(digit).expect("a hex digit is below 16"))
+        .collect();
+    digits
+        .chunks(2)
+        .map(|pair| pair[0] << 4 | pair[1])
+        .collect()
+}
+
+const NONCE: &str = "0110000102030405060708090a0b0c0d0e0f";
+const ZERO: &str = "00";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_is_read_pairwise() {
+        assert_eq!(bytes("01fe"), [1, 254]);
+        assert_eq!(bytes(NONCE).len(), 18);
+    }
+}

@@ -1,0 +1,291 @@
+//! The cells in which a peer's client asks tsq-server.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tsq_interop::{Impairment, Relay};
+
+use super::aioquic;
+use super::bench::{Bench, SigningKey};
+use super::cell::Verdict;
+use super::rebinder::Rebinder;
+use super::stack::Stack;
+
+const TRANSPORTS: [&str; 2] = ["datagram", "stream"];
+
+pub(crate) fn handshake(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(ask(bench, stack, "stream", &[]).map(|_| String::new()))
+}
+
+// tsq: C2
+pub(crate) fn alpn_draft(bench: &Bench, stack: Stack) -> Verdict {
+    alpn(bench, stack, "tsq")
+}
+
+// tsq: C2
+pub(crate) fn alpn_deployed(bench: &Bench, stack: Stack) -> Verdict {
+    alpn(bench, stack, "tsq/1")
+}
+
+fn alpn(bench: &Bench, stack: Stack, name: &str) -> Verdict {
+    let report = ask(bench, stack, "stream", &["--alpn", name]);
+    verdict(report.and_then(|report| match &report["alpn"] {
+        negotiated if negotiated == name => Ok(String::new()),
+        other => Err(format!("{other} was negotiated")),
+    }))
+}
+
+pub(crate) fn datagrams(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(ask(bench, stack, "datagram", &["--count", "20"]).and_then(|report| offset(&report)))
+}
+
+pub(crate) fn streams(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(ask(bench, stack, "stream", &["--count", "20"]).and_then(|report| offset(&report)))
+}
+
+// tsq: C4
+pub(crate) fn pipelined(bench: &Bench, stack: Stack) -> Verdict {
+    if stack == Stack::Aioquic {
+        return Verdict::Never(aioquic::ONE_AFTER_THE_OTHER);
+    }
+    let options = ["--count", "100", "--pipelined"];
+    verdict(by_both(|transport| {
+        let report = ask(bench, stack, transport, &options)?;
+        report["elapsed_ns"]
+            .as_f64()
+            .map(milliseconds)
+            .ok_or("no time".into())
+    }))
+}
+
+// tsq: M1 T4
+pub(crate) fn unknown(bench: &Bench, stack: Stack) -> Verdict {
+    if stack == Stack::Aioquic {
+        return verdict(aioquic::unknown(&bench.our_server(&[])));
+    }
+    let options = ["--unknown", "--count", "5"];
+    verdict(by_both(|transport| {
+        quietly(ask(bench, stack, transport, &options))
+    }))
+}
+
+// tsq: M6 T8
+pub(crate) fn precision(bench: &Bench, stack: Stack) -> Verdict {
+    if stack == Stack::Aioquic {
+        return verdict(aioquic::precision(&bench.our_server(&[])));
+    }
+    let options = ["--precision", "--count", "5"];
+    verdict(by_both(|transport| {
+        quietly(ask(bench, stack, transport, &options))
+    }))
+}
+
+// tsq: M4 M5 M6 T10 T13
+pub(crate) fn signature(bench: &Bench, stack: Stack) -> Verdict {
+    if stack == Stack::Aioquic {
+        return Verdict::Never(aioquic::NO_SIGNATURES);
+    }
+    let outcome = [(1, "ed25519"), (2, "hmac-sha256")]
+        .into_iter()
+        .try_for_each(|(id, algorithm)| {
+            let key = bench.signing_key(id, algorithm);
+            signed(bench, stack, &key).map_err(|reason| format!("{algorithm}: {reason}"))
+        });
+    verdict(outcome.map(|()| String::new()))
+}
+
+fn signed(bench: &Bench, stack: Stack, key: &SigningKey) -> Result<(), String> {
+    let server = bench.our_server(&["--signing-key", &key.file]);
+    for transport in TRANSPORTS {
+        for extra in [&[][..], &["--precision", "--metadata"]] {
+            let options = ["--transport", transport, "--verify-key", &key.public];
+            let options = [&options, &["--count", "5"][..], extra].concat();
+            bench.peer_client(stack, server.address(), &options)?;
+        }
+    }
+    Ok(())
+}
+
+// tsq: M2 T7
+pub(crate) fn error(bench: &Bench, stack: Stack) -> Verdict {
+    if stack == Stack::Aioquic {
+        return verdict(aioquic::error(&bench.our_server(&[])));
+    }
+    let report = ask(bench, stack, "stream", &["--malformed"]);
+    verdict(
+        report.and_then(|report| match report["error_code"].as_u64() {
+            Some(1) => Ok(String::new()),
+            other => Err(format!("Error code {other:?}")),
+        }),
+    )
+}
+
+/// tsq-server sends none yet.
+pub(crate) fn retry(_: &Bench, _: Stack) -> Verdict {
+    Verdict::Later(4)
+}
+
+// tsq: C3
+pub(crate) fn resumption(bench: &Bench, stack: Stack) -> Verdict {
+    match stack {
+        Stack::Aioquic => Verdict::Never(aioquic::NO_SESSIONS),
+        Stack::Quiche | Stack::S2nQuic => second_connection(bench, stack, "--resume", "resumed"),
+    }
+}
+
+// tsq: C3
+pub(crate) fn early(bench: &Bench, stack: Stack) -> Verdict {
+    match stack {
+        Stack::Aioquic => Verdict::Never(aioquic::NO_SESSIONS),
+        Stack::S2nQuic => Verdict::Never("s2n-quic has no 0-RTT"),
+        Stack::Quiche => second_connection(bench, stack, "--early", "early"),
+    }
+}
+
+fn second_connection(bench: &Bench, stack: Stack, option: &str, field: &str) -> Verdict {
+    verdict(by_both(|transport| {
+        let report = ask(bench, stack, transport, &[option, "--count", "5"])?;
+        match report[field] == true {
+            true => Ok(String::new()),
+            false => Err(format!("answered, but not {field}")),
+        }
+    }))
+}
+
+// tsq: C6
+pub(crate) fn migration(bench: &Bench, stack: Stack) -> Verdict {
+    let count = ["--count", "50"];
+    match stack {
+        Stack::Aioquic => verdict(moved(ask(
+            bench,
+            stack,
+            "datagram",
+            &["--rebind", "--count", "5"],
+        ))),
+        Stack::Quiche => verdict(by_both(|transport| {
+            moved(ask(
+                bench,
+                stack,
+                transport,
+                &[&count[..], &["--migrate"]].concat(),
+            ))
+        })),
+        Stack::S2nQuic => verdict(by_both(|transport| {
+            let server = bench.our_server(&[]);
+            let rebinder = Rebinder::start(server.address())?;
+            let options = [&["--transport", transport][..], &count].concat();
+            bench.peer_client(stack, rebinder.address(), &options)?;
+            rebinder.finish()
+        })),
+    }
+}
+
+fn moved(report: Result<Value, String>) -> Result<String, String> {
+    match report?["addresses"].as_u64() {
+        Some(2..) => Ok("active".into()),
+        other => Err(format!("{other:?} ports were used")),
+    }
+}
+
+pub(crate) fn loss(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(by_both(|transport| {
+        let server = bench.our_server(&[]);
+        // What a datagram carried is lost, and the Python client asks once.
+        let loses = stack != Stack::Aioquic || transport == "stream";
+        impaired(server.address(), loses, |relay| {
+            let report = ask_at(bench, stack, relay, transport, &LOSSY)?;
+            Ok(report["elapsed_ns"].as_f64())
+        })
+    }))
+}
+
+/// Runs through relays until packets enough were lost; every run must succeed, and the slowest one's time counts.
+pub(crate) fn impaired(
+    server: SocketAddr,
+    loses: bool,
+    run: impl Fn(SocketAddr) -> Result<Option<f64>, String>,
+) -> Result<String, String> {
+    let (mut lost, mut slowest) = (0, None);
+    for seed in 1..=RUNS {
+        let impairment = Impairment {
+            loss_percent_each_way: if loses { 10.0 } else { 0.0 },
+            reorder_percent: 30.0,
+            seed,
+            ..Impairment::default()
+        };
+        let relay = Relay::start(server, impairment).map_err(|error| error.to_string())?;
+        slowest = run(relay.address())?
+            .into_iter()
+            .chain(slowest)
+            .reduce(f64::max);
+        lost += relay.counters().dropped;
+        if !loses || lost >= ENOUGH_LOST {
+            return Ok(slowest.map_or_else(String::new, milliseconds));
+        }
+    }
+    Err(format!("only {lost} packets were lost in {RUNS} runs"))
+}
+
+const RUNS: u64 = 10;
+const ENOUGH_LOST: u64 = 5;
+const LOSSY: [&str; 4] = ["--count", "50", "--timeout", "20"];
+
+/// One run of the peer's client against a fresh tsq-server.
+fn ask(bench: &Bench, stack: Stack, transport: &str, options: &[&str]) -> Result<Value, String> {
+    let server = bench.our_server(&[]);
+    ask_at(bench, stack, server.address(), transport, options)
+}
+
+fn ask_at(
+    bench: &Bench,
+    stack: Stack,
+    server: SocketAddr,
+    transport: &str,
+    options: &[&str],
+) -> Result<Value, String> {
+    if stack == Stack::Aioquic {
+        return aioquic::ask(&bench.ca(), server, transport, options);
+    }
+    let options = [&["--transport", transport], options].concat();
+    bench.peer_client(stack, server, &options)
+}
+
+/// Both transports; the first that fails names itself.
+pub(crate) fn by_both(run: impl Fn(&str) -> Result<String, String>) -> Result<String, String> {
+    let [datagrams, streams] = TRANSPORTS
+        .map(|transport| run(transport).map_err(|reason| format!("{transport}s: {reason}")));
+    let (datagrams, streams) = (datagrams?, streams?);
+    Ok(if datagrams == streams {
+        datagrams
+    } else {
+        format!("{datagrams} / {streams}")
+    })
+}
+
+pub(crate) fn verdict(outcome: Result<String, String>) -> Verdict {
+    outcome.map_or_else(|reason| Verdict::fails(&reason), Verdict::Ok)
+}
+
+fn quietly(outcome: Result<Value, String>) -> Result<String, String> {
+    outcome.map(|_| String::new())
+}
+
+fn offset(report: &Value) -> Result<String, String> {
+    offset_of(report["offset_ns"].as_f64())
+}
+
+/// Both programs read one clock: more than this off is a wrong formula, not a slow machine.
+pub(crate) fn offset_of(ns: Option<f64>) -> Result<String, String> {
+    let us = ns.ok_or("no offset")? / 1000.0;
+    let figure = format!("{us:+.0} µs");
+    if us.abs() < 50_000.0 {
+        Ok(figure)
+    } else {
+        Err(format!("offset {figure}"))
+    }
+}
+
+/// Of nanoseconds.
+pub(crate) fn milliseconds(ns: f64) -> String {
+    format!("{:.0} ms", ns / 1e6)
+}

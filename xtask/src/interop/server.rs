@@ -1,0 +1,264 @@
+//! The cells in which tsq-adjtime asks a peer's server.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tsq_interop::{Peer, Report};
+
+use super::aioquic;
+use super::bench::{Bench, PeerServer, SigningKey};
+use super::cell::Verdict;
+use super::client::{by_both, impaired, milliseconds, offset_of, verdict};
+use super::rebinder::Rebinder;
+use super::stack::Stack;
+
+/// A peer's server of either kind.
+enum Peers {
+    Python(Peer),
+    Rust(PeerServer),
+}
+
+pub(crate) fn handshake(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(ask(bench, stack, "stream", &[], &[]).map(|_| String::new()))
+}
+
+// tsq: C2
+pub(crate) fn alpn_draft(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(ask(bench, stack, "stream", &["--alpn", "tsq"], &[]).map(|_| String::new()))
+}
+
+// tsq: C2
+pub(crate) fn alpn_deployed(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(ask(bench, stack, "stream", &["--alpn", "tsq/1"], &[]).map(|_| String::new()))
+}
+
+pub(crate) fn datagrams(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(
+        ask(bench, stack, "datagram", &[], &["--queries", "20"]).and_then(|report| offset(&report)),
+    )
+}
+
+pub(crate) fn streams(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(
+        ask(bench, stack, "stream", &[], &["--queries", "20"]).and_then(|report| offset(&report)),
+    )
+}
+
+// tsq: C4
+pub(crate) fn pipelined(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(by_both(|transport| {
+        let report = ask(bench, stack, transport, &[], &["--queries", "100"])?;
+        report.json["duration_ns"]
+            .as_f64()
+            .map(milliseconds)
+            .ok_or("no time".into())
+    }))
+}
+
+// tsq: M1 T4
+pub(crate) fn unknown(bench: &Bench, stack: Stack) -> Verdict {
+    if stack == Stack::Aioquic {
+        return Verdict::Never(aioquic::NO_SUCH_OPTION);
+    }
+    verdict(by_both(|transport| {
+        ask(bench, stack, transport, &["--unknown"], &[]).map(|_| String::new())
+    }))
+}
+
+// tsq: M6
+pub(crate) fn precision(bench: &Bench, stack: Stack) -> Verdict {
+    if stack == Stack::Aioquic {
+        return Verdict::Never(aioquic::NO_SIGNATURES);
+    }
+    if !offers("--precision") {
+        return Verdict::Later(3);
+    }
+    verdict(by_both(|transport| {
+        let peer = Peers::start(bench, stack, transport, &[]);
+        peer.asked_well(bench, peer.address(), transport, &["--precision"])?;
+        peer.must_say("precise")
+    }))
+}
+
+// tsq: M4 M5 M6
+pub(crate) fn signature(bench: &Bench, stack: Stack) -> Verdict {
+    if stack == Stack::Aioquic {
+        return Verdict::Never(aioquic::NO_SIGNATURES);
+    }
+    if !offers("--verify-key") {
+        return Verdict::Later(3);
+    }
+    let outcome = [(1, "ed25519"), (2, "hmac-sha256")]
+        .into_iter()
+        .try_for_each(|(id, algorithm)| {
+            let key = bench.signing_key(id, algorithm);
+            signed(bench, stack, &key).map_err(|reason| format!("{algorithm}: {reason}"))
+        });
+    verdict(outcome.map(|()| String::new()))
+}
+
+fn signed(bench: &Bench, stack: Stack, key: &SigningKey) -> Result<(), String> {
+    let signing = ["--signing-key", &key.secret];
+    let verifying = ["--verify-key", &key.public_file];
+    for extra in [&[][..], &["--precision"]] {
+        by_both(|transport| {
+            let options = [&verifying[..], extra].concat();
+            ask(bench, stack, transport, &signing, &options).map(|_| String::new())
+        })?;
+    }
+    // An answer that is not signed must not count.
+    let unsigned = Peers::start(bench, stack, "stream", &[]);
+    let report = bench.our_client(unsigned.address(), &verifying);
+    match report.outcome.code {
+        Some(NO_USABLE_ANSWER) => Ok(()),
+        code => Err(format!("unsigned answers: exit {code:?}")),
+    }
+}
+
+/// Whether tsq-adjtime has this option by now.
+fn offers(option: &str) -> bool {
+    tsq_interop::Adjtime::run(&["--help"])
+        .stdout
+        .contains(option)
+}
+
+// tsq: M3 T7
+pub(crate) fn error(bench: &Bench, stack: Stack) -> Verdict {
+    if stack == Stack::Aioquic {
+        return Verdict::Never(aioquic::NO_SUCH_OPTION);
+    }
+    let peer = Peers::start(bench, stack, "stream", &["--error", "2"]);
+    let report = bench.our_client(peer.address(), &["--transport", "stream"]);
+    let said = format!("{} {:?}", report.source(0, "reason"), report.reasons(0));
+    verdict(match report.outcome.code {
+        Some(NO_USABLE_ANSWER) if said.contains("rror") => Ok(String::new()),
+        code => Err(format!("exit {code:?}, {said}")),
+    })
+}
+
+// tsq: C1
+pub(crate) fn retry(bench: &Bench, stack: Stack) -> Verdict {
+    if stack == Stack::Aioquic {
+        return Verdict::Never(aioquic::NO_SUCH_OPTION);
+    }
+    verdict(by_both(|transport| {
+        let peer = Peers::start(bench, stack, transport, &["--retry"]);
+        peer.asked_well(bench, peer.address(), transport, &[])?;
+        peer.must_say("retry")
+    }))
+}
+
+/// A one-shot run keeps no session, and the daemon that will is not there yet.
+pub(crate) fn resumption(_: &Bench, _: Stack) -> Verdict {
+    Verdict::Later(5)
+}
+
+/// As [`resumption`].
+pub(crate) fn early(_: &Bench, _: Stack) -> Verdict {
+    Verdict::Later(5)
+}
+
+// tsq: C6
+pub(crate) fn migration(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(by_both(|transport| {
+        let peer = Peers::start(bench, stack, transport, &[]);
+        let rebinder = Rebinder::start(peer.address())?;
+        peer.asked_well(bench, rebinder.address(), transport, &["--queries", "50"])?;
+        rebinder.finish()
+    }))
+}
+
+pub(crate) fn loss(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(by_both(|transport| {
+        let peer = Peers::start(bench, stack, transport, &[]);
+        impaired(peer.address(), true, |relay| {
+            let options = ["--queries", "50", "--timeout", "20000"];
+            let report = peer.asked_well(bench, relay, transport, &options)?;
+            Ok(report.json["duration_ns"].as_f64())
+        })
+    }))
+}
+
+/// One run of tsq-adjtime against a fresh server.
+fn ask(
+    bench: &Bench,
+    stack: Stack,
+    transport: &str,
+    server: &[&str],
+    client: &[&str],
+) -> Result<Report, String> {
+    let peer = Peers::start(bench, stack, transport, server);
+    peer.asked_well(bench, peer.address(), transport, client)
+}
+
+impl Peers {
+    fn start(bench: &Bench, stack: Stack, transport: &str, options: &[&str]) -> Self {
+        match stack {
+            Stack::Aioquic => {
+                let script = format!("{transport}_server.py");
+                let options = [&bench.identity()[..], options].concat();
+                Self::Python(Peer::start(&script, &options))
+            }
+            _ => Self::Rust(bench.peer_server(stack, options)),
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Python(peer) => peer.address(),
+            Self::Rust(peer) => peer.address,
+        }
+    }
+
+    /// Runs tsq-adjtime; every exchange asked for must be there.
+    fn asked_well(
+        &self,
+        bench: &Bench,
+        address: SocketAddr,
+        transport: &str,
+        options: &[&str],
+    ) -> Result<Report, String> {
+        let options = [&["--transport", transport], options].concat();
+        good(bench.our_client(address, &options), &options)
+    }
+
+    /// The Rust peers print a word for what cannot be seen from outside.
+    fn must_say(&self, word: &str) -> Result<String, String> {
+        let Self::Rust(peer) = self else {
+            return Err("the Python servers say nothing".into());
+        };
+        peer.process
+            .wait_for(SAY_LIMIT, |line| (line == word).then_some(()));
+        Ok(String::new())
+    }
+}
+
+/// For a line that is already on its way.
+const SAY_LIMIT: Duration = Duration::from_secs(2);
+
+/// Every exchange asked for gave a valid sample; which of them the estimate then rests on is not asked here.
+fn good(report: Report, options: &[&str]) -> Result<Report, String> {
+    let wanted = options
+        .iter()
+        .skip_while(|word| **word != "--queries")
+        .nth(1);
+    let wanted = wanted.and_then(|n| n.parse().ok()).unwrap_or(QUERIES);
+    let answered = report.source(0, "answered").as_u64().unwrap_or(0);
+    if report.outcome.code == Some(0) && answered == wanted {
+        return Ok(report);
+    }
+    let (code, reason) = (report.outcome.code, report.source(0, "reason"));
+    Err(format!(
+        "{answered} of {wanted} answered, exit {code:?}, reason {reason}"
+    ))
+}
+
+/// An exit code of tsq-adjtime.
+const NO_USABLE_ANSWER: i32 = 3;
+
+/// What tsq-adjtime takes without being told.
+const QUERIES: u64 = 5;
+
+fn offset(report: &Report) -> Result<String, String> {
+    offset_of(report.json["offset_ns"].as_f64())
+}

@@ -1,0 +1,89 @@
+//! The project's own commands: test, bench, interop, vm, ledger.
+//!
+//! `cargo xtask test` is the one test command, for a developer and for CI alike. Nothing here is shipped.
+
+#![forbid(unsafe_code)]
+
+mod citations;
+mod deny;
+mod docs;
+mod files;
+mod fuzz;
+mod interop;
+mod ledger;
+mod links;
+mod lint;
+mod process;
+mod purity;
+mod steps;
+mod suite;
+mod tally;
+mod tools;
+mod vm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::process::{Failure, cargo};
+use crate::workspace::Workspace;
+
+/// The TSQ project's own commands.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every check and every test; stop at the first step that fails
+    Test(steps::Args),
+    /// Check draft/LEDGER.md against the rule ids cited in code and tests
+    Ledger(ledger::Args),
+    /// Run the benchmarks; arguments go to `cargo bench`
+    Bench {
+        /// Handed on, such as `--bench codec`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Run our programs against other QUIC stacks and write interop/RESULTS.md
+    Interop,
+    /// Set the clock of a virtual machine by our servers and judge the result
+    Vm,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), Failure> {
+    let workspace = Workspace::load()?;
+    match command {
+        Command::Test(args) => steps::run(&workspace, args),
+        Command::Ledger(args) => ledger::run(&workspace, args),
+        Command::Bench { args } => process::run(
+            cargo(&workspace.root)
+                .args([
+                    "bench",
+                    "-p",
+                    "tsq-proto",
+                    "-p",
+                    "tsq-keys",
+                    "-p",
+                    "tsq-benches",
+                ])
+                .args(args),
+        ),
+        Command::Interop => interop::run(&workspace),
+        Command::Vm => vm::run(&workspace, &mut tally::Tally::default()),
+    }
+}
