@@ -38,7 +38,14 @@ fn ask(server: &Server, options: &[&str]) -> Report {
 #[track_caller]
 fn assert_synced(report: &Report) {
     assert_eq!(report.outcome.code, Some(0), "{report:#?}");
-    assert_eq!(report.accepted(0) as u64, 5, "{report:#?}");
+    assert_eq!(report.json["sources"][0]["answered"], 5, "{report:#?}");
+    assert!(report.accepted(0) > 0, "{report:#?}");
+    // A busy machine may delay an answer; nothing else may be held against it.
+    let reasons = report.reasons(0);
+    assert!(
+        reasons.iter().all(|reason| *reason == "delayed"),
+        "{report:#?}"
+    );
 }
 
 // tsq: M4 M5 M6 T10 T13
