@@ -1,9 +1,14 @@
-//! The command line, as written.
+//! The options, as written: on the command line, or in a file of the same words ([`config`](crate::config)).
+//!
+//! An option is declared here and nowhere else: its flag, its key in the file, its line in
+//! `--print-config` and its range all come from its field. What options mean together is for
+//! [`settings`](crate::settings) to say.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use tsq_proto::profile::Profile;
 use tsq_proto::tlv::SourceType;
 
 /// Serves encrypted time (TSQ) over QUIC: datagrams and streams on one UDP port.
@@ -12,9 +17,21 @@ use tsq_proto::tlv::SourceType;
 /// and its pin is logged: give it to clients as `tsq-adjtime --pin PIN`.
 ///
 /// The time served is this host's clock: keep it right with chrony or another daemon.
-#[derive(Clone, Debug, Parser)]
+#[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub struct Args {
+    /// TOML file with these same options, without their dashes; an option given here wins over the file's
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Check options and files, say what is unwise, and end: 0 good, 2 options, 3 files
+    #[arg(long)]
+    pub check: bool,
+
+    /// Print what all options come to, as TOML, and end
+    #[arg(long)]
+    pub print_config: bool,
+
     /// Addresses and UDP ports to serve.
     #[arg(
         long,
@@ -25,19 +42,19 @@ pub struct Args {
     pub listen: Vec<SocketAddr>,
 
     /// Certificate chain, PEM, leaf first
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, value_name = "FILE")]
     pub cert: Option<PathBuf>,
 
     /// Private key of the certificate, PEM
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
 
     /// Where a self-made certificate is kept [default: $STATE_DIRECTORY, else /var/lib/tsq]
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", default_value_os_t = state_directory(), hide_default_value = true)]
+    pub state_dir: PathBuf,
 
     /// Name or address in the self-made certificate, repeatable [default: this host's name and localhost]
-    #[arg(long, value_name = "NAME", conflicts_with = "cert")]
+    #[arg(long, value_name = "NAME")]
     pub name: Vec<String>,
 
     /// Serve this host's clock as good time even when nobody keeps it (as chronyd's "local")
@@ -60,11 +77,11 @@ pub struct Args {
     pub source: Option<SourceArg>,
 
     /// Reference id to tell, instead of what chronyd says
-    #[arg(long, value_name = "TEXT", help_heading = TOLD)]
+    #[arg(long, value_name = "TEXT", value_parser = told, help_heading = TOLD)]
     pub refid: Option<String>,
 
     /// How this host treats leap seconds: none, or the name of a smear
-    #[arg(long, value_name = "NAME", help_heading = TOLD)]
+    #[arg(long, value_name = "NAME", value_parser = told, help_heading = TOLD)]
     pub smear: Option<String>,
 
     /// Something else to tell clients that ask, such as site=berlin; repeatable
@@ -76,7 +93,7 @@ pub struct Args {
     pub no_chrony: bool,
 
     /// chronyd's command socket, where not in the usual place
-    #[arg(long, value_name = "PATH", conflicts_with = "no_chrony", help_heading = TOLD)]
+    #[arg(long, value_name = "PATH", help_heading = TOLD)]
     pub chrony_socket: Option<PathBuf>,
 
     /// How log lines look on standard error
@@ -112,12 +129,57 @@ impl From<SourceArg> for SourceType {
     }
 }
 
-fn annotation(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
-        _ => Err("not of the form KEY=VALUE".into()),
+/// systemd names the unit's state directory, or several with colons between them.
+fn state_directory() -> PathBuf {
+    std::env::var("STATE_DIRECTORY")
+        .ok()
+        .and_then(|dirs| {
+            dirs.split(':')
+                .next()
+                .filter(|dir| !dir.is_empty())
+                .map(PathBuf::from)
+        })
+        .unwrap_or_else(|| PathBuf::from("/var/lib/tsq"))
+}
+
+/// A text of the profile: what [`Profile::to_metadata`] takes.
+fn told(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("must not be empty; leave it out to tell nothing".into());
+    }
+    match text.chars().find(|char| !matches!(char, ' '..='~')) {
+        Some(char) => Err(format!("{char:?} is not printable ASCII")),
+        None if text.len() > MAX_TOLD => Err(too_long(text.len(), MAX_TOLD)),
+        None => Ok(text.into()),
     }
 }
+
+fn annotation(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .filter(|(key, _)| !key.is_empty())
+        .ok_or("not of the form KEY=VALUE")?;
+    if Profile::KEYS.contains(&key) {
+        return Err(format!("{key} is told by the server itself"));
+    }
+    if key.len() + value.len() > MAX_PAIR {
+        return Err(too_long(key.len() + value.len(), MAX_PAIR));
+    }
+    Ok((key.into(), value.into()))
+}
+
+fn too_long(have: usize, limit: usize) -> String {
+    format!("{have} bytes are too long; at most {limit} fit")
+}
+
+/// An element has 255 bytes, two of which say how long key and value are (T11).
+const MAX_PAIR: usize = 253;
+
+/// The longest of the profile's keys has 18 bytes.
+const MAX_TOLD: usize = 200;
+
+/// What is no setting, and therefore no key of a configuration file.
+pub const FLAGS_ONLY: &[&str] = &["config", "check", "print-config", "help", "version"];
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -131,8 +193,8 @@ pub enum LogFormat {
 const TOLD: &str = "What clients are told who ask";
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 ended by SIGTERM or SIGINT after draining, 1 failed while running, 2 usage,
-3 certificate, key or annotation unusable, 4 an address cannot be served.";
+Exit codes: 0 ended by SIGTERM or SIGINT after draining, 1 failed while running, 2 usage or configuration,
+3 certificate or key unusable, 4 an address cannot be served.";
 
 #[cfg(test)]
 mod tests {
@@ -152,8 +214,29 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_without_its_key_is_refused() {
-        assert!(Args::try_parse_from(["tsq-server", "--cert", "c.pem"]).is_err());
-        assert!(Args::try_parse_from(["tsq-server", "--key", "k.pem"]).is_err());
+    fn texts_that_cannot_be_told_are_refused_at_once() {
+        let long = format!("site={}", "x".repeat(250));
+        for (words, reason) in [
+            (["--smear", ""], "must not be empty"),
+            (["--refid", "GP\u{e9}"], "not printable ASCII"),
+            (["--annotate", "leap=1"], "told by the server itself"),
+            (["--annotate", "=x"], "KEY=VALUE"),
+            (["--annotate", &long], "254 bytes are too long"),
+        ] {
+            let error = Args::try_parse_from(["tsq-server"].iter().chain(&words)).unwrap_err();
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+    }
+
+    /// A file's keys are checked one by one, so an option that needs another could not be checked.
+    #[test]
+    fn options_say_nothing_of_each_other() {
+        for arg in Args::command().get_arguments() {
+            assert!(
+                !arg.is_required_set() && arg.get_num_args().is_none_or(|n| n.max_values() <= 1),
+                "{}",
+                arg.get_id()
+            );
+        }
     }
 }

@@ -99,6 +99,21 @@ pub fn obtain(
     }
 }
 
+/// Sees whether [`obtain`] would succeed, but makes nothing.
+///
+/// # Errors
+/// As [`obtain`].
+pub fn check(source: &CertificateSource, now: SystemTime) -> Result<(), CertificateError> {
+    match source {
+        CertificateSource::SelfMade { dir, .. }
+            if !exists(&dir.join("cert.pem"))? && !exists(&dir.join("key.pem"))? =>
+        {
+            Ok(())
+        }
+        _ => obtain(source, now).map(drop),
+    }
+}
+
 fn load(
     cert: &Path,
     key: &Path,

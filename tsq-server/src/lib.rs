@@ -18,6 +18,7 @@
 pub mod answer;
 pub mod args;
 pub mod certificate;
+pub mod config;
 pub mod own_clock;
 pub mod run;
 pub mod service;

@@ -15,14 +15,17 @@ use tsq_proto::{EncodeError, Signer};
 
 use crate::args::{Args, LogFormat};
 use crate::certificate::{self, CertificateError};
+use crate::config::Loaded;
 use crate::own_clock::{Watch, report as report_clock};
 use crate::service::{Counts, Service};
-use crate::settings::Settings;
+use crate::settings::{Contradiction, Settings};
 use crate::teller::Teller;
 
 /// Why the server ended, other than by request.
 #[derive(Debug)]
 pub enum RunError {
+    /// Options contradict each other.
+    Settings(Contradiction),
     /// No usable certificate.
     Certificate(CertificateError),
     /// A signing key file cannot be used.
@@ -47,6 +50,7 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Running(_) => 1,
+            Self::Settings(_) => 2,
             Self::Certificate(_) | Self::Tls(_) | Self::SigningKey(_) | Self::Annotation(_) => 3,
             Self::Bind { .. } => 4,
         }
@@ -58,6 +62,7 @@ impl std::error::Error for RunError {}
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Settings(error) => error.fmt(f),
             Self::Certificate(error) => error.fmt(f),
             Self::SigningKey(error) => error.fmt(f),
             Self::Annotation(error) => write!(f, "--annotate, --refid or --smear: {error}"),
@@ -90,15 +95,47 @@ fn bind_hint(address: SocketAddr, error: &io::Error) -> String {
     }
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT, or does what is asked instead: to check or print the options.
 ///
 /// # Errors
 /// See [`RunError`].
-pub fn run(args: &Args) -> Result<(), RunError> {
+pub fn run(loaded: &Loaded) -> Result<(), RunError> {
+    let args = &loaded.args;
+    let settings = Settings::resolve(args).map_err(RunError::Settings)?;
+    if args.print_config {
+        return print(&loaded.to_toml());
+    }
     init_log(args);
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
+    if args.check {
+        check(&settings)?;
+        return print("configuration, certificate and keys are good\n");
+    }
+    run_with(settings)
+}
+
+/// Reads what a start would read, makes nothing and binds nothing.
+fn check(settings: &Settings) -> Result<(), RunError> {
+    certificate::check(&settings.certificate, SystemTime::now()).map_err(RunError::Certificate)?;
+    SigningKeys::load(&settings.signing_keys)
+        .map(drop)
+        .map_err(RunError::SigningKey)
+}
+
+fn print(text: &str) -> Result<(), RunError> {
+    use io::Write;
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(RunError::Running)
+}
+
+fn run_with(settings: Settings) -> Result<(), RunError> {
     // Registered first: a signal during start-up must not kill a half-made certificate.
     let signals = Signals::register().map_err(RunError::Running)?;
-    let settings = Settings::resolve(args);
     let certificate = certificate::obtain(&settings.certificate, SystemTime::now())
         .map_err(RunError::Certificate)?;
     tracing::info!(

@@ -1,10 +1,12 @@
-//! The command line, resolved against this host.
+//! The options, resolved against this host and each other.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::args::Args;
 use crate::own_clock::{Asking, Overrides};
+use crate::teller::Teller;
 
 /// What the server is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,26 +42,34 @@ pub enum CertificateSource {
     },
 }
 
+/// Options that are good one by one but make no sense together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contradiction(String);
+
+impl std::error::Error for Contradiction {}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Settings {
-    /// Fills in what the command line leaves open.
-    pub fn resolve(args: &Args) -> Self {
-        let certificate = match (&args.cert, &args.key) {
-            (Some(cert), Some(key)) => CertificateSource::Files {
-                cert: cert.clone(),
-                key: key.clone(),
-            },
-            _ => CertificateSource::SelfMade {
-                dir: args.state_dir.clone().unwrap_or_else(state_directory),
-                names: if args.name.is_empty() {
-                    own_names()
-                } else {
-                    args.name.clone()
-                },
-            },
-        };
-        Self {
+    /// Fills in what the options leave open, and sees whether they fit each other.
+    ///
+    /// # Errors
+    /// See [`Contradiction`].
+    pub fn resolve(args: &Args) -> Result<Self, Contradiction> {
+        if args.no_chrony && args.chrony_socket.is_some() {
+            return contradiction("--chrony-socket says where to ask, --no-chrony not to ask");
+        }
+        if let Some(twice) = duplicate(&args.listen) {
+            return contradiction(format!("--listen {twice} is given twice"));
+        }
+        fit(args)?;
+        Ok(Self {
             listen: args.listen.clone(),
-            certificate,
+            certificate: certificate(args)?,
             signing_keys: args.signing_key.clone(),
             asking: Asking {
                 chrony: !args.no_chrony,
@@ -73,21 +83,69 @@ impl Settings {
                 },
             },
             annotations: args.annotate.clone(),
+        })
+    }
+
+    /// What is legal but unwise, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let overrides = &self.asking.overrides;
+        if overrides.vouched && overrides.stratum == Some(1) {
+            warnings.push(
+                "--stratum 1 with --serve-unsynchronised claims a reference clock even when nobody keeps this one"
+                    .into(),
+            );
         }
+        for address in self.listen.iter().filter(|address| address.port() == 0) {
+            warnings.push(format!(
+                "--listen {address} takes a port of the system's choice, another at each start"
+            ));
+        }
+        if self.asking.overrides.smear.as_deref() == Some("unknown") {
+            warnings.push("--smear unknown is what is told without it".into());
+        }
+        warnings
     }
 }
 
-/// systemd names the unit's state directory, or several with colons between them.
-fn state_directory() -> PathBuf {
-    std::env::var("STATE_DIRECTORY")
-        .ok()
-        .and_then(|dirs| {
-            dirs.split(':')
-                .next()
-                .filter(|dir| !dir.is_empty())
-                .map(PathBuf::from)
-        })
-        .unwrap_or_else(|| PathBuf::from("/var/lib/tsq"))
+fn contradiction<T>(text: impl Into<String>) -> Result<T, Contradiction> {
+    Err(Contradiction(text.into()))
+}
+
+fn duplicate<T: PartialEq>(items: &[T]) -> Option<&T> {
+    items
+        .iter()
+        .enumerate()
+        .find(|(index, item)| items[..*index].contains(item))
+        .map(|(_, item)| item)
+}
+
+fn certificate(args: &Args) -> Result<CertificateSource, Contradiction> {
+    match (&args.cert, &args.key) {
+        (Some(_), Some(_)) if !args.name.is_empty() => {
+            contradiction("--name is for the self-made certificate, and --cert names another")
+        }
+        (Some(cert), Some(key)) => Ok(CertificateSource::Files {
+            cert: cert.clone(),
+            key: key.clone(),
+        }),
+        (Some(_), None) => contradiction("--cert needs --key, its private key"),
+        (None, Some(_)) => contradiction("--key needs --cert, the certificate it belongs to"),
+        (None, None) => Ok(CertificateSource::SelfMade {
+            dir: args.state_dir.clone(),
+            names: if args.name.is_empty() {
+                own_names()
+            } else {
+                args.name.clone()
+            },
+        }),
+    }
+}
+
+/// Whether all that is told fits an answer, however long the numbers become.
+fn fit(args: &Args) -> Result<(), Contradiction> {
+    Teller::check_room(args.smear.as_deref(), args.refid.as_deref(), &args.annotate)
+        .or_else(|error| contradiction(format!("--annotate, --refid and --smear: {error}")))
 }
 
 fn own_names() -> Vec<String> {
@@ -106,22 +164,59 @@ mod tests {
 
     use super::*;
 
+    fn resolve(words: &str) -> Result<Settings, Contradiction> {
+        let words = words.split(' ').filter(|word| !word.is_empty());
+        Settings::resolve(&Args::parse_from(["tsq-server"].into_iter().chain(words)))
+    }
+
     #[test]
     fn operators_files_win_over_a_made_certificate() {
-        let args = Args::parse_from(["tsq-server", "--cert", "c", "--key", "k"]);
         let expected = CertificateSource::Files {
             cert: "c".into(),
             key: "k".into(),
         };
-        assert_eq!(Settings::resolve(&args).certificate, expected);
+        assert_eq!(resolve("--cert c --key k").unwrap().certificate, expected);
     }
 
     #[test]
     fn a_made_certificate_has_a_name() {
-        let args = Args::parse_from(["tsq-server", "--state-dir", "d"]);
-        let CertificateSource::SelfMade { names, .. } = Settings::resolve(&args).certificate else {
+        let CertificateSource::SelfMade { names, .. } = resolve("").unwrap().certificate else {
             panic!("no files were given");
         };
         assert!(names.contains(&"localhost".to_string()));
+    }
+
+    #[test]
+    fn contradictions_name_the_options() {
+        for (words, named) in [
+            ("--cert c", "--key"),
+            ("--key k", "--cert"),
+            ("--cert c --key k --name n", "--name"),
+            ("--no-chrony --chrony-socket s", "--chrony-socket"),
+            ("--listen [::]:1 --listen [::]:1", "--listen [::]:1"),
+        ] {
+            let error = resolve(words).unwrap_err().to_string();
+            assert!(error.contains(named), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn annotations_that_do_not_fit_together_are_refused() {
+        let one = format!("--annotate a={} ", "x".repeat(200));
+        assert!(resolve(&one).is_ok());
+        let error = resolve(&one.repeat(4)).unwrap_err().to_string();
+        assert!(error.contains("--annotate"), "{error}");
+    }
+
+    #[test]
+    fn unwise_settings_are_warned_of_and_wise_ones_are_not() {
+        assert_eq!(resolve("").unwrap().warnings(), [""; 0]);
+        for unwise in [
+            "--stratum 1 --serve-unsynchronised",
+            "--listen 127.0.0.1:0",
+            "--smear unknown",
+        ] {
+            assert_eq!(resolve(unwise).unwrap().warnings().len(), 1, "{unwise}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What answers say beyond the time: our clock's worth, the operator's notes, a signature.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tsq_clock::KernelLeap;
 use tsq_keys::SigningKeys;
@@ -48,6 +49,31 @@ impl Teller {
             keys,
             annotations,
         })
+    }
+
+    /// Whether what the operator wants told fits, whatever else there will be to tell.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn check_room(
+        smear: Option<&str>,
+        reference_id: Option<&str>,
+        annotations: &[(String, String)],
+    ) -> Result<(), EncodeError> {
+        let longest = Profile {
+            leap: Some(Leap::Unknown),
+            tai_offset: Some(i16::MIN),
+            smear: Some(smear.unwrap_or(UNTOLD_SMEAR)),
+            root_delay: Some(Duration::MAX),
+            root_dispersion: Some(Duration::MAX),
+            reference_id: Some(reference_id.unwrap_or(LONGEST_REFERENCE)),
+            era: Some(u8::MAX),
+            server: Some(SERVER),
+        };
+        let mut storage = [0; MAX_METADATA];
+        longest
+            .to_metadata(&pairs(annotations), &mut storage)
+            .map(drop)
     }
 
     /// Tells nothing and vouches for the clock: for servers whose clock is their client's.
@@ -101,7 +127,7 @@ impl Teller {
 impl Told {
     fn of(clock: &OwnClock, annotations: &[(String, String)]) -> Result<Self, EncodeError> {
         let smear = match &clock.smear {
-            Smear::Unknown => "unknown",
+            Smear::Unknown => UNTOLD_SMEAR,
             Smear::Named(name) => name,
         };
         let profile = Profile {
@@ -112,14 +138,10 @@ impl Told {
             root_dispersion: clock.root_dispersion,
             reference_id: clock.reference.id.as_deref(),
             era: Some(era(tsq_net::now())),
-            server: Some(concat!("tsq-server/", env!("CARGO_PKG_VERSION"))),
+            server: Some(SERVER),
         };
-        let pairs: Vec<(&str, &str)> = annotations
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
         let mut storage = [0; MAX_METADATA];
-        let metadata = profile.to_metadata(&pairs, &mut storage)?;
+        let metadata = profile.to_metadata(&pairs(annotations), &mut storage)?;
         Ok(Self {
             synchronised: clock.synchronised,
             time_source: TimeSource {
@@ -136,6 +158,13 @@ impl Told {
             metadata: metadata.as_elements().to_vec(),
         })
     }
+}
+
+fn pairs(annotations: &[(String, String)]) -> Vec<(&str, &str)> {
+    annotations
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
 }
 
 /// The 16-bit fields of Clock Quality end at 65.5 ms and 65.5 ppm; more is told as that.
@@ -157,6 +186,11 @@ fn era(now: HostTime) -> u8 {
     let since_1900 = now.as_unix_nanos().div_euclid(1_000_000_000) + NTP_TO_UNIX_SECONDS;
     u8::try_from(since_1900 >> 32).unwrap_or(0)
 }
+
+const SERVER: &str = concat!("tsq-server/", env!("CARGO_PKG_VERSION"));
+const UNTOLD_SMEAR: &str = "unknown";
+/// An address; chronyd's names are shorter.
+const LONGEST_REFERENCE: &str = "255.255.255.255";
 
 const NTP_TO_UNIX_SECONDS: i64 = 2_208_988_800;
 

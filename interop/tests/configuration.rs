@@ -1,0 +1,167 @@
+//! `tsq-server --config`: what a file can say, what it is refused for, and where.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use tsq_interop::{Adjtime, Certs, Outcome, Server};
+
+/// A folder with a configuration file in it.
+struct Config {
+    folder: TempDir,
+    path: PathBuf,
+}
+
+impl Config {
+    fn new(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tsq.toml");
+        fs::write(&path, text).unwrap();
+        Self { folder, path }
+    }
+
+    fn words(&self) -> [&str; 2] {
+        ["--config", self.path.to_str().unwrap()]
+    }
+
+    fn run(&self, words: &[&str]) -> Outcome {
+        Server::run(&[&self.words()[..], words].concat())
+    }
+
+    fn check(&self) -> Outcome {
+        self.run(&["--check"])
+    }
+}
+
+#[track_caller]
+fn assert_ended(outcome: &Outcome, code: i32, words: &str) {
+    assert_eq!(outcome.code, Some(code), "{outcome:#?}");
+    assert!(
+        outcome.stderr.contains(words),
+        "no {words:?} in {outcome:#?}"
+    );
+    assert!(!outcome.stderr.contains("listening"), "{outcome:#?}");
+}
+
+#[test]
+fn file_is_served_as_it_says() {
+    let config =
+        Config::new("stratum = 7\nannotate = [\"site=here\"]\nname = [\"time.example\"]\n");
+    let server = Server::start(&config.words());
+    let address = server.address().to_string();
+    let report = Adjtime::dry_run(&["--pin", server.pin(), &address]);
+    assert_eq!(report.outcome.code, Some(0), "{report:#?}");
+    assert_eq!(report.source(0, "stratum"), 7, "{report:#?}");
+}
+
+#[test]
+fn mistake_in_the_file_exits_2_with_its_place() {
+    for (text, place, reason) in [
+        ("\n  stratm = 2\n", ":2:3: ", "did you mean stratum"),
+        ("stratum = 0\n", ":1:11: ", "1..=15"),
+        (
+            "listen = [\"127.0.0.1:0\",\n  \"nowhere\"]\n",
+            ":2:3: ",
+            "socket address",
+        ),
+        ("smear = \"\"\n", ":1:9: ", "must not be empty"),
+        ("serve-unsynchronised = 1\n", ":1:24: ", "true or false"),
+        ("= 1\n", ":1:1: ", "key"),
+    ] {
+        let config = Config::new(text);
+        for outcome in [config.run(&[]), config.check()] {
+            assert_ended(&outcome, 2, &format!("tsq.toml{place}"));
+            assert!(outcome.stderr.contains(reason), "{outcome:#?}");
+            assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
+        }
+    }
+}
+
+#[test]
+fn missing_file_exits_2_and_is_named() {
+    let outcome = Server::run(&["--config", "/nonexistent/tsq.toml"]);
+    assert_ended(&outcome, 2, "/nonexistent/tsq.toml");
+}
+
+#[test]
+fn contradiction_between_file_and_flag_exits_2() {
+    let config = Config::new("cert = \"c.pem\"\nkey = \"k.pem\"\n");
+    assert_ended(&config.run(&["--name", "time.example"]), 2, "--name");
+    let half = Config::new("cert = \"c.pem\"\n");
+    assert_ended(&half.check(), 2, "--key");
+}
+
+#[test]
+fn check_reads_certificate_and_keys_without_serving() {
+    let certs = Certs::new();
+    let (good, other) = (
+        certs.server("good", "127.0.0.1", &[]),
+        certs.server("other", "127.0.0.1", &[]),
+    );
+    let text = |key: &str| format!("cert = {:?}\nkey = {key:?}\n", good.cert);
+    let config = Config::new(&text(&good.key));
+    // An address nobody has: it must not be bound.
+    let outcome = config.run(&["--check", "--listen", "203.0.113.1:443"]);
+    assert_ended(&outcome, 0, "");
+    assert!(outcome.stdout.contains("good"), "{outcome:#?}");
+    let outcome = Config::new(&text(&other.key)).check();
+    assert_ended(&outcome, 3, "not the key of the certificate");
+    let outcome = config.run(&["--check", "--signing-key", "/nonexistent/key.toml"]);
+    assert_ended(&outcome, 3, "/nonexistent/key.toml");
+}
+
+#[test]
+fn check_makes_no_certificate_and_warns_of_unwise_settings() {
+    let config = Config::new("stratum = 1\nserve-unsynchronised = true\n");
+    let state = config.folder.path().join("state");
+    let outcome = config.run(&["--check", "--state-dir", state.to_str().unwrap()]);
+    assert_ended(&outcome, 0, "claims a reference clock");
+    assert!(!state.exists());
+}
+
+#[test]
+fn printed_configuration_is_one() {
+    let config = Config::new("stratum = 3\nlisten = [\"127.0.0.1:0\"]\n");
+    let first = config.run(&["--print-config", "--no-chrony"]);
+    assert_ended(&first, 0, "");
+    for line in [
+        "stratum = 3",
+        "listen = [\"127.0.0.1:0\"]",
+        "no-chrony = true",
+    ] {
+        assert!(
+            first.stdout.lines().any(|found| found == line),
+            "{first:#?}"
+        );
+    }
+    let second = Config::new(&first.stdout).run(&["--print-config"]);
+    assert_eq!(second.stdout, first.stdout);
+}
+
+#[test]
+fn shipped_sample_is_good_as_it_is_and_with_all_that_it_shows() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/tsq-server.toml");
+    let text = fs::read_to_string(sample).unwrap();
+    let outcome = Config::new(&text).check();
+    assert_ended(&outcome, 0, "");
+    assert_eq!(outcome.stderr, "", "a sample must not be warned of");
+    // What is shown names files that are not there: that is all that may be wrong.
+    let shown: String = text
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(setting) if is_setting(setting) => format!("{setting}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    assert_ne!(shown, text);
+    let outcome = Config::new(&shown).check();
+    assert_ended(&outcome, 3, "/etc/");
+}
+
+/// `key = …` or `[table]`, rather than a sentence.
+fn is_setting(line: &str) -> bool {
+    let key = line.split(" = ").next().unwrap_or_default();
+    (line.contains(" = ") && !key.contains(' ')) || (line.starts_with('[') && line.ends_with(']'))
+}

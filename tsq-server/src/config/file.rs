@@ -1,0 +1,225 @@
+//! From TOML to the words of a command line, each checked by itself so that a mistake has its place.
+
+use std::any::TypeId;
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::ops::Range;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Command, CommandFactory};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{ConfigError, Place};
+use crate::args::{Args, FLAGS_ONLY};
+
+/// One value of one option.
+#[derive(Debug)]
+pub(super) struct Set {
+    /// The option's id in clap.
+    pub(super) id: String,
+    /// The option as a word of the command line.
+    pub(super) word: OsString,
+}
+
+/// What is wrong, and which bytes of the file with it.
+struct Mistake {
+    span: Range<usize>,
+    problem: String,
+}
+
+pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Set>, ConfigError> {
+    parse_text(text).map_err(|Mistake { span, problem }| ConfigError::At {
+        path: path.into(),
+        place: Place::of(text, span.start),
+        problem,
+    })
+}
+
+fn parse_text(text: &str) -> Result<Vec<Set>, Mistake> {
+    let table = DeTable::parse(text).map_err(|error| Mistake {
+        span: error.span().unwrap_or_default(),
+        problem: error.message().into(),
+    })?;
+    let command = Args::command();
+    let mut sets = Vec::new();
+    for (key, value) in table.get_ref() {
+        let arg = option(&command, key.get_ref()).map_err(|problem| Mistake {
+            span: key.span(),
+            problem,
+        })?;
+        for (word, span) in words(arg, value)? {
+            check(&word).map_err(|problem| Mistake { span, problem })?;
+            sets.push(Set {
+                id: arg.get_id().to_string(),
+                word: word.into(),
+            });
+        }
+    }
+    Ok(sets)
+}
+
+fn option<'c>(command: &'c Command, key: &str) -> Result<&'c Arg, String> {
+    if FLAGS_ONLY.contains(&key) {
+        return Err(format!("{key} belongs on the command line, not in a file"));
+    }
+    command
+        .get_arguments()
+        .find(|arg| arg.get_long() == Some(key))
+        .ok_or_else(|| unknown(key))
+}
+
+fn unknown(key: &str) -> String {
+    match near_match(key) {
+        Some(near) => format!("unknown key {key}; did you mean {near}?"),
+        None => format!("unknown key {key}; `tsq-server --help` lists them as flags"),
+    }
+}
+
+/// What clap would propose for an unknown flag.
+fn near_match(key: &str) -> Option<String> {
+    let error = Args::command()
+        .try_get_matches_from(["tsq-server", &format!("--{}", key.replace('_', "-"))])
+        .err();
+    let Some(error) = error else {
+        return Some(key.replace('_', "-"));
+    };
+    match error.get(ContextKind::SuggestedArg)? {
+        ContextValue::String(flag) => flag
+            .strip_prefix("--")
+            .filter(|near| !FLAGS_ONLY.contains(near))
+            .map(Into::into),
+        _ => None,
+    }
+}
+
+type Words = Vec<(String, Range<usize>)>;
+
+fn words(arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Words, Mistake> {
+    let name = arg.get_long().unwrap_or_default();
+    match value.get_ref() {
+        DeValue::Array(items) => {
+            if !matches!(arg.get_action(), ArgAction::Append) {
+                return Err(mistake(value, "one value is expected, not an array"));
+            }
+            items.iter().map(|item| word(name, arg, item)).collect()
+        }
+        DeValue::Table(table) if Expected::of(arg) == Expected::Pair => table
+            .iter()
+            .map(|(key, value)| match value.get_ref() {
+                DeValue::String(text) => {
+                    Ok((format!("--{name}={}={text}", key.get_ref()), value.span()))
+                }
+                other => Err(mistake(value, &Expected::Pair.instead_of(other))),
+            })
+            .collect(),
+        DeValue::Boolean(on) if Expected::of(arg) == Expected::Switch => {
+            let word = (format!("--{name}"), value.span());
+            Ok(on.then_some(word).into_iter().collect())
+        }
+        _ => Ok(vec![word(name, arg, value)?]),
+    }
+}
+
+fn word(
+    name: &str,
+    arg: &Arg,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<(String, Range<usize>), Mistake> {
+    let expected = Expected::of(arg);
+    let text = match (expected, value.get_ref()) {
+        (Expected::Text | Expected::Pair, DeValue::String(text)) => text.to_string(),
+        (Expected::Number, DeValue::Integer(number)) => {
+            i128::from_str_radix(number.as_str(), number.radix())
+                .map_err(|_| mistake(value, "the number is too large"))?
+                .to_string()
+        }
+        (Expected::Number, DeValue::Float(number)) => number.as_str().to_string(),
+        (_, other) => return Err(mistake(value, &expected.instead_of(other))),
+    };
+    Ok((format!("--{name}={text}"), value.span()))
+}
+
+fn mistake(value: &Spanned<DeValue<'_>>, problem: &str) -> Mistake {
+    Mistake {
+        span: value.span(),
+        problem: problem.into(),
+    }
+}
+
+/// Has clap read this one option.
+fn check(word: &str) -> Result<(), String> {
+    let Err(error) = Args::command().try_get_matches_from(["tsq-server", word]) else {
+        return Ok(());
+    };
+    let possible = match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(values)) => values.join(", "),
+        _ => String::new(),
+    };
+    Err(match (error.kind(), error.source()) {
+        (ErrorKind::ValueValidation, Some(reason)) => reason.to_string(),
+        (ErrorKind::InvalidValue, _) if !possible.is_empty() => {
+            format!("the value is none of {possible}")
+        }
+        (ErrorKind::InvalidValue, _) => "the value must not be empty".into(),
+        // The first line says what, the others how a command line is written.
+        _ => error.to_string().lines().next().unwrap_or_default().into(),
+    })
+}
+
+/// What an option's value must be in TOML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    Switch,
+    Number,
+    Text,
+    /// Pairs of key and value.
+    Pair,
+}
+
+impl Expected {
+    pub(super) fn of(arg: &Arg) -> Self {
+        let parsed = arg.get_value_parser().type_id();
+        let is = |types: &[TypeId]| types.iter().any(|id| parsed == *id);
+        if matches!(arg.get_action(), ArgAction::SetTrue) {
+            Self::Switch
+        } else if is(&[TypeId::of::<(String, String)>()]) {
+            Self::Pair
+        } else if is(&numbers()) {
+            Self::Number
+        } else {
+            Self::Text
+        }
+    }
+
+    fn instead_of(self, found: &DeValue<'_>) -> String {
+        let expected = match self {
+            Self::Switch => "true or false",
+            Self::Number => "a number",
+            Self::Text | Self::Pair => "a string",
+        };
+        let found = match found {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) | DeValue::Float(_) => "a number",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
+        };
+        format!("{expected} is expected, not {found}")
+    }
+}
+
+fn numbers() -> [TypeId; 8] {
+    [
+        TypeId::of::<u8>(),
+        TypeId::of::<u16>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<u64>(),
+        TypeId::of::<usize>(),
+        TypeId::of::<i32>(),
+        TypeId::of::<i64>(),
+        TypeId::of::<f64>(),
+    ]
+}

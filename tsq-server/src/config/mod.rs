@@ -1,0 +1,244 @@
+//! The configuration: options from a TOML file, with those of the command line over them.
+//!
+//! A file is a command line in another notation: `stratum = 2` is `--stratum 2`, an array is a
+//! repeated option, `true` is a switch. So there is one list of options ([`Args`]), one way to
+//! check a value, and nothing to keep in step. What this module adds is the place in the file, the
+//! type a value must have in TOML, and who wins.
+
+mod error;
+mod file;
+mod print;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
+
+pub use error::{ConfigError, Place};
+
+use crate::args::Args;
+
+/// Options from both places.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The options, each from where it is set.
+    pub args: Args,
+    matches: ArgMatches,
+}
+
+impl Loaded {
+    /// Reads `words`, the command line with the program's name, and the file it names.
+    ///
+    /// An option on the command line replaces all that the file says of it; `--switch=false` undoes
+    /// a switch of the file's.
+    ///
+    /// # Errors
+    /// See [`ConfigError`]; `--help` and `--version` are among them, as clap has it.
+    pub fn from_words<W>(words: impl IntoIterator<Item = W>) -> Result<Self, ConfigError>
+    where
+        W: Into<OsString>,
+    {
+        let (words, undone) = undo_switches(words.into_iter().map(Into::into).collect());
+        let flags = Args::command().try_get_matches_from(&words)?;
+        let Some(path) = flags.get_one::<std::path::PathBuf>("config") else {
+            return Self::of(flags);
+        };
+        let from_file = read(path)?;
+        let given = |id: &str| {
+            undone.iter().any(|undone| undone == id)
+                || flags.value_source(id) == Some(ValueSource::CommandLine)
+        };
+        let kept = from_file.into_iter().filter(|set| !given(&set.id));
+        let program = words.first().cloned();
+        let all = program
+            .into_iter()
+            .chain(kept.map(|set| set.word))
+            .chain(words.into_iter().skip(1));
+        Self::of(Args::command().try_get_matches_from(all)?)
+    }
+
+    /// The options as a configuration file that says the same.
+    pub fn to_toml(&self) -> String {
+        print::toml(&self.matches)
+    }
+
+    fn of(matches: ArgMatches) -> Result<Self, ConfigError> {
+        let args = Args::from_arg_matches(&matches)?;
+        Ok(Self { args, matches })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<file::Set>, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+        path: path.into(),
+        error,
+    })?;
+    file::parse(path, &text)
+}
+
+/// Takes `--switch=false` out, and names the switches it was said of; `--switch=true` loses its value.
+fn undo_switches(words: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
+    let command = Args::command();
+    let mut undone = Vec::new();
+    let kept = words
+        .into_iter()
+        .filter_map(|word| match switch_value(&command, &word) {
+            Some((id, false)) => {
+                undone.push(id);
+                None
+            }
+            Some((_, true)) => word.to_str()?.strip_suffix("=true").map(Into::into),
+            None => Some(word),
+        })
+        .collect();
+    (kept, undone)
+}
+
+fn switch_value(command: &Command, word: &OsStr) -> Option<(String, bool)> {
+    let (name, value) = word.to_str()?.strip_prefix("--")?.split_once('=')?;
+    let switch = command
+        .get_arguments()
+        .find(|arg| arg.get_long() == Some(name))
+        .filter(|arg| matches!(arg.get_action(), ArgAction::SetTrue))?;
+    Some((switch.get_id().to_string(), value.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn load(text: &str, words: &[&str]) -> Result<Loaded, ConfigError> {
+        let file = file(text);
+        let path = file.path().to_str().unwrap();
+        let first = ["tsq-server", "--config", path];
+        Loaded::from_words(first.iter().chain(words))
+    }
+
+    fn args(text: &str, words: &[&str]) -> Args {
+        load(text, words).unwrap().args
+    }
+
+    #[test]
+    fn file_says_what_flags_say() {
+        let text = "listen = [\"127.0.0.1:1\", \"[::1]:2\"]\nstratum = 2\nno-chrony = true\n\
+                    source = \"gps\"\nannotate = [\"site=x\"]\nlog-level = \"debug\"\n";
+        let words = "tsq-server --listen 127.0.0.1:1 --listen [::1]:2 --stratum 2 --no-chrony \
+                     --source gps --annotate site=x --log-level debug";
+        let by_flags = Loaded::from_words(words.split(' ')).unwrap().args;
+        let by_file = Args {
+            config: None,
+            ..args(text, &[])
+        };
+        assert_eq!(by_file, by_flags);
+    }
+
+    #[test]
+    fn flag_replaces_all_that_the_file_says_of_it() {
+        let text = "listen = [\"127.0.0.1:1\", \"[::1]:2\"]\nstratum = 2\nno-chrony = true\n";
+        let merged = args(text, &["--listen", "127.0.0.1:3", "--no-chrony=false"]);
+        assert_eq!(merged.listen, ["127.0.0.1:3".parse().unwrap()]);
+        assert_eq!((merged.stratum, merged.no_chrony), (Some(2), false));
+        assert!(args("", &["--no-chrony=true"]).no_chrony);
+    }
+
+    #[test]
+    fn one_value_stands_for_a_list_of_one() {
+        let merged = args("listen = \"127.0.0.1:1\"", &[]);
+        assert_eq!(merged.listen.len(), 1);
+    }
+
+    #[test]
+    fn annotations_may_be_a_table() {
+        let merged = args("[annotate]\nsite = \"berlin\"\nrack = \"4=a\"\n", &[]);
+        let expected = [("site", "berlin"), ("rack", "4=a")];
+        let mut found = merged.annotate;
+        found.sort_by(|a, b| b.cmp(a));
+        assert_eq!(found, expected.map(|(k, v)| (k.to_string(), v.to_string())));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        for (text, place, problem) in [
+            ("listen = [\n", (1, 11), "array"),
+            ("\nstratm = 2\n", (2, 1), "did you mean stratum?"),
+            ("frobnicate = 2\n", (1, 1), "unknown key"),
+            ("stratum = 16\n", (1, 11), "16 is not in 1..=15"),
+            (
+                "stratum = \"2\"\n",
+                (1, 11),
+                "a number is expected, not a string",
+            ),
+            ("smear = 2\n", (1, 9), "a string is expected, not a number"),
+            (
+                "no-chrony = \"yes\"\n",
+                (1, 13),
+                "true or false is expected",
+            ),
+            (
+                "listen = [\"127.0.0.1:1\", \"here\"]\n",
+                (1, 26),
+                "invalid socket address",
+            ),
+            ("refid = [\"A\", \"B\"]\n", (1, 9), "one value is expected"),
+            (
+                "[stratum]\nx = 1\n",
+                (1, 1),
+                "a number is expected, not a table",
+            ),
+            ("source = \"gsp\"\n", (1, 10), "gps"),
+            ("check = true\n", (1, 1), "belongs on the command line"),
+            ("stratum = 1\nstratum = 2\n", (2, 1), "duplicate"),
+        ] {
+            let error = load(text, &[]).unwrap_err();
+            let ConfigError::At {
+                place: found,
+                problem: words,
+                ..
+            } = &error
+            else {
+                panic!("{text}: {error}");
+            };
+            assert_eq!((found.line, found.column), place, "{text}: {error}");
+            assert!(words.contains(problem), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn printed_options_say_the_same_when_read() {
+        let text = "listen = \"127.0.0.1:1\"\nstratum = 2\nsmear = \"a \\\"b\\\" \\\\ c\"\n\
+                    no-chrony = true\nannotate = [\"site=x\", \"a=b\"]\n";
+        let first = load(text, &[]).unwrap();
+        let printed = first.to_toml();
+        let second = load(&printed, &[]).unwrap();
+        let without_path = |args: &Args| Args {
+            config: None,
+            ..args.clone()
+        };
+        assert_eq!(
+            without_path(&first.args),
+            without_path(&second.args),
+            "{printed}"
+        );
+        assert_eq!(second.to_toml(), printed);
+    }
+
+    #[test]
+    fn missing_file_is_named() {
+        let error = Loaded::from_words(["tsq-server", "--config", "/nonexistent/a.toml"]);
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .contains("/nonexistent/a.toml")
+        );
+    }
+}
