@@ -26,7 +26,7 @@ impl Chronyd {
     /// # Errors
     /// It is not installed, or does not answer within 5 s.
     pub(crate) fn start(address: SocketAddr) -> Result<Self, Error> {
-        let program = find("chronyd").ok_or("chronyd is not installed")?;
+        let program = chronyd()?;
         let address = unused(address)?;
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("chrony.conf");
@@ -87,6 +87,14 @@ fn unused(address: SocketAddr) -> Result<SocketAddr, Error> {
         0 => Ok(UdpSocket::bind(address)?.local_addr()?),
         _ => Ok(address),
     }
+}
+
+/// The chronyd that `TSQ_CHRONYD` names, else the installed one.
+pub(crate) fn chronyd() -> Result<PathBuf, Error> {
+    std::env::var_os("TSQ_CHRONYD")
+        .map(PathBuf::from)
+        .or_else(|| find("chronyd"))
+        .ok_or_else(|| "chronyd is not installed (or name one in TSQ_CHRONYD)".into())
 }
 
 /// A program in one of the usual folders; daemons are in those that are not in every PATH.

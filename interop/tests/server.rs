@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tsq_interop::{Adjtime, Certs, Outcome, Peer, Server, ServerCert};
+use tsq_interop::{Adjtime, Certs, Impairment, Outcome, Peer, Relay, Server, ServerCert};
 
 /// It must say what is wrong in one line, and not serve for a moment.
 #[track_caller]
@@ -154,16 +154,22 @@ fn made_certificate_carries_the_names_asked_for() {
 #[test]
 fn sigterm_ends_it_at_once_with_0_while_a_client_is_connected() {
     let server = Server::start(&["--log-level", "debug"]);
+    let direct = Impairment::round_trip(Duration::ZERO);
+    let relay = Relay::start(server.address(), direct).unwrap();
     // The peer keeps its connection until it has asked all this.
     let client = std::thread::scope(|scope| {
-        let address = server.address();
+        let address = relay.address();
         let options = ["--insecure", "--count", "100000", "--timeout", "0.5"];
         let client = scope.spawn(move || Peer::run("stream_client.py", address, &options));
-        std::thread::sleep(Duration::from_millis(700));
+        let begun = Instant::now();
+        while relay.counters().forwarded < MORE_THAN_A_HANDSHAKE {
+            assert!(begun.elapsed() < Duration::from_secs(30), "no client came");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let begun = Instant::now();
         assert_eq!(server.terminate().code(), Some(0));
         let took = begun.elapsed();
-        assert!(took < Duration::from_secs(2), "took {took:?}");
+        assert!(took < Duration::from_secs(5), "took {took:?}");
         client.join().unwrap()
     });
     let report = client.json();
@@ -205,3 +211,6 @@ fn server_without_a_readable_log_serves_on() {
     assert_eq!(report.outcome.code, Some(0), "{report:#?}");
     assert_eq!(ended, None, "it must still serve");
 }
+
+/// Packets, both ways; after so many the client is in the middle of its queries.
+const MORE_THAN_A_HANDSHAKE: u64 = 40;

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chrony;
 mod citations;
 mod deny;
 mod docs;

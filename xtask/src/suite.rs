@@ -1,5 +1,6 @@
 //! Builds everything and runs every test.
 
+use crate::chrony;
 use crate::process::{Failure, cargo, run as run_command, watch};
 use crate::tally::Tally;
 use crate::tools::has_nextest;
@@ -64,10 +65,11 @@ fn count(
     tally: &mut Tally,
 ) -> Result<(), Failure> {
     let mut command = cargo(&workspace.root);
-    // The end-to-end tests start the real binaries; this tells them where those are.
+    // The end-to-end tests start the real programs; this tells them where those are.
     command
         .args(args)
-        .env("TSQ_BIN_DIR", workspace.target.join("debug"));
+        .env("TSQ_BIN_DIR", workspace.target.join("debug"))
+        .env("TSQ_CHRONYD", chrony::program(workspace));
     watch(&mut command, |line| {
         *tally += totals(line).unwrap_or_default();
     })

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::chrony;
 use crate::process::{Failure, cargo, run, succeeds};
 use crate::workspace::Workspace;
 
@@ -39,6 +40,7 @@ const PACKAGES: [Package; 3] = [
 pub(crate) fn ready(workspace: &Workspace) -> Result<(), Failure> {
     components(&workspace.root)?;
     install_missing(&PACKAGES)?;
+    chrony::ready(workspace)?;
     cargo_deny(&workspace.root)?;
     if !has_nextest(&workspace.root) {
         println!("cargo-nextest is not here; cargo test is used (the same tests, slower)");
@@ -87,7 +89,7 @@ pub(crate) fn install_missing(packages: &[Package]) -> Result<(), Failure> {
         .args(names))
 }
 
-fn can_install() -> bool {
+pub(crate) fn can_install() -> bool {
     let is_root = Command::new("id")
         .arg("-u")
         .output()
@@ -95,7 +97,7 @@ fn can_install() -> bool {
     is_root && succeeds(Command::new("apt-get").arg("--version"))
 }
 
-fn apt_get() -> Command {
+pub(crate) fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
     command
         .arg("--quiet")

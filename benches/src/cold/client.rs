@@ -8,7 +8,7 @@ use std::time::Duration;
 use tsq_interop::{Outcome, Server, bin, run};
 
 use crate::args::Transport;
-use crate::ntp::find;
+use crate::ntp::{self, find};
 use crate::{Error, Quantiles};
 
 /// A program with its arguments.
@@ -76,44 +76,53 @@ fn all_samples_answered(outcome: &Outcome) -> bool {
 /// The NTP programs that are installed. None of these command lines sets the clock: ntpdig does with
 /// `-s` or `-S` only, chronyd never with `-Q`. `folder` is for their files.
 pub(super) fn peers(ends: [SocketAddr; 2], folder: &Path) -> Result<Vec<Client>, Error> {
-    let mut clients = Vec::new();
-    if let Some(program) = find("ntpdig") {
-        for (samples, name) in [("1", "ntpdig, 1 sample"), ("5", "ntpdig, 5 samples")] {
-            let mut args: Vec<String> = ["-p", samples].map(String::from).into();
-            args.extend(ends.map(|end| end.ip().to_string()));
-            clients.push(Client {
-                name: name.into(),
-                most_runs: usize::MAX,
-                program: program.clone(),
-                args,
-                is_complete: |outcome| outcome.code == Some(0) && !outcome.stdout.is_empty(),
-            });
+    let ntpdig = find("ntpdig").map_or_else(Vec::new, |program| ntpdig(&program, ends));
+    Ok(ntpdig
+        .into_iter()
+        .chain(chronyd(&ntp::chronyd()?, ends, folder))
+        .collect())
+}
+
+fn ntpdig(program: &Path, ends: [SocketAddr; 2]) -> Vec<Client> {
+    let client = |(samples, name): (&str, &str)| {
+        let mut args: Vec<String> = ["-p", samples].map(String::from).into();
+        args.extend(ends.map(|end| end.ip().to_string()));
+        Client {
+            name: name.into(),
+            most_runs: usize::MAX,
+            program: program.to_path_buf(),
+            args,
+            is_complete: |outcome| outcome.code == Some(0) && !outcome.stdout.is_empty(),
         }
-    }
-    let chronyd = find("chronyd").ok_or("chronyd is not installed")?;
-    for (name, options, most_runs) in [
-        ("chronyd -Q, iburst", "iburst", 3),
-        (
-            "chronyd -Q, iburst, least interval",
-            "iburst minpoll -6 maxpoll -6",
-            10,
-        ),
-    ] {
+    };
+    [("1", "ntpdig, 1 sample"), ("5", "ntpdig, 5 samples")]
+        .map(client)
+        .into()
+}
+
+fn chronyd(program: &Path, ends: [SocketAddr; 2], folder: &Path) -> Vec<Client> {
+    let client = |(name, options, most_runs): (&str, &str, usize)| {
         let mut args: Vec<String> = ["-Q", "-x", "-u", "root"].map(String::from).into();
         args.extend(ends.map(|end| format!("server {} port {} {options}", end.ip(), end.port())));
         args.extend(["cmdport 0", "bindcmdaddress /"].map(String::from));
         args.push(format!("pidfile {}", folder.join("pid").display()));
-        clients.push(Client {
+        Client {
             name: name.into(),
             most_runs,
-            program: chronyd.clone(),
+            program: program.to_path_buf(),
             args,
             is_complete: |outcome| {
                 outcome.code == Some(0) && outcome.stderr.contains("System clock wrong by")
             },
-        });
-    }
-    Ok(clients)
+        }
+    };
+    let least = "iburst minpoll -6 maxpoll -6";
+    [
+        ("chronyd -Q, iburst", "iburst", 3),
+        ("chronyd -Q, iburst, least interval", least, 10),
+    ]
+    .map(client)
+    .into()
 }
 
 #[cfg(test)]
@@ -145,11 +154,13 @@ mod tests {
     #[test]
     fn no_peer_is_told_to_set_the_clock() {
         let ends = ["127.0.0.1:1", "127.0.0.2:2"].map(|end| end.parse().unwrap());
-        for peer in peers(ends, Path::new("/nowhere")).unwrap() {
-            let is_chronyd = peer.program.ends_with("chronyd");
+        for peer in ntpdig(Path::new("ntpdig"), ends) {
+            let sets = |arg: &String| arg == "-s" || arg == "-S";
+            assert!(!peer.args.iter().any(sets), "{}", peer.name);
+        }
+        for peer in chronyd(Path::new("chronyd"), ends, Path::new("/nowhere")) {
             let has = |flag: &str| peer.args.iter().any(|arg| arg == flag);
-            assert!(!has("-s") && !has("-S") && !has("-q"), "{}", peer.name);
-            assert!(!is_chronyd || (has("-Q") && has("-x")), "{}", peer.name);
+            assert!(has("-Q") && has("-x") && !has("-q"), "{}", peer.name);
         }
     }
 }
