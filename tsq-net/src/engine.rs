@@ -15,6 +15,7 @@ use quinn_proto::{
 
 use crate::arena::Arena;
 use crate::event::{CloseReason, Event};
+use crate::shard::{ServerSecret, Shard, ShardIds};
 use crate::stamp::Stamp;
 use crate::timers::Timers;
 
@@ -118,18 +119,24 @@ struct Response {
 }
 
 impl Engine {
-    /// An endpoint that accepts connections.
+    /// An endpoint that accepts connections, alone at its address and with a secret of its own.
     pub fn server(config: ServerConfig) -> Self {
-        Self::new(Some(Arc::new(config)))
+        Self::new(EndpointConfig::default(), Some(Arc::new(config)))
+    }
+
+    /// One of the endpoints that accept connections at an address; all have the same `config`.
+    pub fn shard(config: Arc<ServerConfig>, secret: &ServerSecret, shard: Shard) -> Self {
+        let mut endpoint = EndpointConfig::new(secret.reset_key());
+        endpoint.cid_generator(move || Box::new(ShardIds::new(shard)));
+        Self::new(endpoint, Some(config))
     }
 
     /// An endpoint that only makes connections.
     pub fn client() -> Self {
-        Self::new(None)
+        Self::new(EndpointConfig::default(), None)
     }
 
-    fn new(server: Option<Arc<ServerConfig>>) -> Self {
-        let mut config = EndpointConfig::default();
+    fn new(mut config: EndpointConfig, server: Option<Arc<ServerConfig>>) -> Self {
         // tsq: C1
         config.supported_versions(vec![QUIC_V1]);
         Self {

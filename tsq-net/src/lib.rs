@@ -12,6 +12,7 @@
 //!   the only `unsafe` of this crate is in its `sys` module.
 //! * [`Engine`] owns the QUIC state of any number of connections and does no input or output:
 //!   time and packets come in as arguments, packets and [`Event`]s go out as values.
+//! * [`Group`] and [`Shard`] spread one address over several sockets and engines, by connection ID.
 //! * [`tls`] builds the QUIC and TLS configurations both sides use.
 //!
 //! What this crate does not do: it knows no TSQ message (that is `tsq-proto`), decides nothing
@@ -22,6 +23,7 @@
 mod arena;
 mod engine;
 mod event;
+mod shard;
 mod socket;
 mod stamp;
 mod timers;
@@ -31,6 +33,7 @@ mod transport;
 pub use engine::{Carries, ConnId, Engine, OpenError, Outgoing, SendError};
 pub use event::{CloseReason, Event};
 pub use quinn_proto::{ClientConfig, ConnectError, Dir, ServerConfig, Side, StreamId};
+pub use shard::{Generation, Group, MAX_SHARDS, ServerSecret, Shard};
 pub use socket::{
     Batch, Departure, ErrorReport, MAX_PACKET, Packet, SendOptions, Socket, Wake, Waker, wait,
 };

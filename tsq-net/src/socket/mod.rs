@@ -82,15 +82,32 @@ impl Socket {
     /// # Errors
     /// Those of socket(2) and bind(2): the port is taken, no permission for it, no such address.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let mut socket = Self::bind_unchecked(addr)?;
-        enlarge_receive_buffer(socket.fd.as_fd());
-        socket.believe_kernel = kernel_clock() != KernelClock::Differs;
-        Ok(socket)
+        Ok(Self::bind_fd(sys::open(&addr)?, addr)?.trusting_the_kernel())
+    }
+
+    /// Binds to an address that other sockets of ours have already shared ([`Self::share_port`]).
+    pub(crate) fn join(addr: SocketAddr) -> io::Result<Self> {
+        let fd = sys::open(&addr)?;
+        share_port(fd.as_fd())?;
+        Ok(Self::bind_fd(fd, addr)?.trusting_the_kernel())
+    }
+
+    /// Lets further sockets of this user have the same address.
+    pub(crate) fn share_port(&self) -> io::Result<()> {
+        share_port(self.fd.as_fd())
+    }
+
+    /// Chooses by `program` which socket of the group this one is in gets a packet, for all of them.
+    pub(crate) fn steer(&self, program: &[libc::sock_filter]) -> io::Result<()> {
+        sys::steer(self.fd.as_fd(), program)
     }
 
     /// As [`Self::bind`], believing kernel stamps without trying them: for that very trial.
     pub(crate) fn bind_unchecked(addr: SocketAddr) -> io::Result<Self> {
-        let fd = sys::open(&addr)?;
+        Self::bind_fd(sys::open(&addr)?, addr)
+    }
+
+    fn bind_fd(fd: OwnedFd, addr: SocketAddr) -> io::Result<Self> {
         if addr.is_ipv6() {
             let only_v6 = c_int::from(!addr.ip().is_unspecified());
             sys::set_option(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, only_v6)?;
@@ -120,6 +137,12 @@ impl Socket {
         let mut socket = Self::finish(fd, true)?;
         socket.believe_kernel = kernel_clock() != KernelClock::Differs;
         Ok(socket)
+    }
+
+    fn trusting_the_kernel(mut self) -> Self {
+        enlarge_receive_buffer(self.fd.as_fd());
+        self.believe_kernel = kernel_clock() != KernelClock::Differs;
+        self
     }
 
     fn finish(fd: OwnedFd, connected: bool) -> io::Result<Self> {
@@ -382,6 +405,10 @@ fn never_fragment(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
         Err(error) if addr.is_ipv4() => Err(error),
         _ => Ok(()),
     }
+}
+
+fn share_port(fd: BorrowedFd<'_>) -> io::Result<()> {
+    sys::set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)
 }
 
 /// The default holds some 270 small packets; a burst of a thousand clients lost most of its own.

@@ -75,6 +75,26 @@ pub(super) fn set_option(
     Ok(())
 }
 
+/// Attaches a program that chooses a socket of the reuseport group `fd` is in, for each packet.
+pub(super) fn steer(fd: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
+    let attached = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: `attached` names `len` initialised instructions, which the kernel only reads, and
+    // checks before it runs them.
+    check(unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const attached).cast(),
+            size_of::<libc::sock_fprog>() as socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
 /// Memory for up to [`Slots::COUNT`] received packets, with the headers recvmmsg(2) wants.
 pub(super) struct Slots {
     headers: Box<[libc::mmsghdr]>,

@@ -1,0 +1,102 @@
+//! What every shard of a server must know to speak for the others.
+
+use std::fmt;
+use std::sync::Arc;
+
+use quinn_proto::crypto::{HandshakeTokenKey, HmacKey};
+use ring::rand::SecureRandom;
+use ring::{hkdf, hmac, rand};
+
+/// The root of a server's own keys: those of stateless resets and of address validation tokens.
+///
+/// Not a certificate's key: whoever knows it can end connections and pass for a validated address.
+#[derive(Clone)]
+pub struct ServerSecret([u8; Self::LENGTH]);
+
+impl ServerSecret {
+    /// Bytes of a secret.
+    pub const LENGTH: usize = 32;
+
+    /// A new one.
+    ///
+    /// # Errors
+    /// The system has no randomness to give.
+    pub fn random() -> std::io::Result<Self> {
+        let mut bytes = [0; Self::LENGTH];
+        rand::SystemRandom::new()
+            .fill(&mut bytes)
+            .map_err(|_| std::io::Error::other("the system gives no random bytes"))?;
+        Ok(Self(bytes))
+    }
+
+    /// One that was kept or handed over.
+    pub fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
+        Self(bytes)
+    }
+
+    /// To keep or hand over.
+    pub fn as_bytes(&self) -> &[u8; Self::LENGTH] {
+        &self.0
+    }
+
+    /// The key of stateless resets.
+    pub(crate) fn reset_key(&self) -> Arc<dyn HmacKey> {
+        let key: [u8; 64] = self.derive(b"tsq stateless reset");
+        Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &key))
+    }
+
+    /// The key of address validation tokens, for [`quinn_proto::ServerConfig::token_key`].
+    pub fn token_key(&self) -> Arc<dyn HandshakeTokenKey> {
+        let key: [u8; 64] = self.derive(b"tsq address validation");
+        Arc::new(hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&key))
+    }
+
+    fn derive<const N: usize>(&self, purpose: &[u8]) -> [u8; N] {
+        struct Length(usize);
+        impl hkdf::KeyType for Length {
+            fn len(&self) -> usize {
+                self.0
+            }
+        }
+        let mut derived = [0; N];
+        hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
+            .extract(&self.0)
+            .expand(&[purpose], Length(N))
+            .and_then(|material| material.fill(&mut derived))
+            .expect("HKDF-SHA256 gives up to 8160 bytes");
+        derived
+    }
+}
+
+impl fmt::Debug for ServerSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerSecret(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_secret_gives_the_same_keys_and_another_gives_others() {
+        let first = ServerSecret::random().unwrap();
+        let kept = ServerSecret::from_bytes(*first.as_bytes());
+        let signed = |secret: &ServerSecret| {
+            let key = secret.reset_key();
+            let mut signature = vec![0; key.signature_len()];
+            key.sign(b"id", &mut signature);
+            signature
+        };
+        assert_eq!(signed(&first), signed(&kept));
+        assert_ne!(signed(&first), signed(&ServerSecret::random().unwrap()));
+        let purposes: [[u8; 16]; 2] = [first.derive(b"one"), first.derive(b"other")];
+        assert_ne!(purposes[0], purposes[1]);
+    }
+
+    #[test]
+    fn secret_is_not_shown() {
+        let shown = format!("{:?}", ServerSecret::from_bytes([0x77; 32]));
+        assert_eq!(shown, "ServerSecret(..)");
+    }
+}
