@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use tsq_net::MAX_SHARDS;
 use tsq_proto::profile::Profile;
 use tsq_proto::tlv::SourceType;
 
@@ -40,6 +41,10 @@ pub struct Args {
         help = "Address and UDP port to serve, repeatable; [::] serves IPv6 and IPv4"
     )]
     pub listen: Vec<SocketAddr>,
+
+    /// Threads that serve each address, 1 to 64 [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MAX_SHARDS as i64))]
+    pub threads: Option<u8>,
 
     /// Certificate chain, PEM, leaf first
     #[arg(long, value_name = "FILE")]
@@ -238,5 +243,14 @@ mod tests {
                 arg.get_id()
             );
         }
+    }
+
+    #[test]
+    fn threads_past_either_limit_are_refused() {
+        let threads = |n: &str| Args::try_parse_from(["tsq-server", "--threads", n]);
+        assert_eq!(threads("1").unwrap().threads, Some(1));
+        assert_eq!(threads("64").unwrap().threads, Some(64));
+        assert!(threads("0").is_err());
+        assert!(threads("65").is_err());
     }
 }

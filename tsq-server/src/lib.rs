@@ -1,8 +1,8 @@
 //! TSQ server: encrypted time over QUIC on UDP 443.
 //!
 //! The binary is a few lines over this library: flags ([`args`]) become [`settings`], a
-//! [`certificate`] is loaded or made, each address gets a [`service`] on a thread of its own, and a
-//! signal ends them ([`run`]). One request goes through
+//! [`certificate`] is loaded or made, each address gets [`shards`]: a [`service`] for each core on a
+//! thread of its own; a signal ends them ([`signals`], [`run`]). One request goes through
 //!
 //! 1. [`service`]: the packet with its kernel time goes into the engine, messages come out;
 //! 2. [`streams`], for messages on streams: when is a request complete?
@@ -10,7 +10,7 @@
 //!
 //! Beside them [`own_clock`] watches what this host's clock is worth.
 //!
-//! What is not here: limits for hostile crowds, several threads per address and metrics come
+//! What is not here: limits for hostile crowds and metrics come
 //! with later work; the QUIC state machine is `tsq-net`'s and the wire `tsq-proto`'s.
 
 #![forbid(unsafe_code)]
@@ -23,5 +23,7 @@ pub mod own_clock;
 pub mod run;
 pub mod service;
 pub mod settings;
+pub mod shards;
+pub mod signals;
 pub mod streams;
 pub mod teller;

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixStream;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
 use tsq_keys::SigningKeys;
 use tsq_net::tls;
-use tsq_net::{KernelClock, Role, kernel_clock};
+use tsq_net::{
+    Engine, Generation, Group, KernelClock, Role, ServerConfig, ServerSecret, Shard, kernel_clock,
+};
 use tsq_proto::{EncodeError, Signer};
 
 use crate::args::{Args, LogFormat};
@@ -19,6 +19,8 @@ use crate::config::Loaded;
 use crate::own_clock::{Watch, report as report_clock};
 use crate::service::{Counts, Service};
 use crate::settings::{Contradiction, Settings};
+use crate::shards;
+use crate::signals::Signals;
 use crate::teller::Teller;
 
 /// Why the server ended, other than by request.
@@ -144,7 +146,9 @@ fn run_with(settings: Settings) -> Result<(), RunError> {
         self_made = certificate.self_made,
         "certificate"
     );
-    let config = tls::server(certificate.key, ROLE).map_err(RunError::Tls)?;
+    let secret = ServerSecret::random().map_err(RunError::Running)?;
+    let mut config = tls::server(certificate.key, ROLE).map_err(RunError::Tls)?;
+    config.token_key(secret.token_key());
     let keys = SigningKeys::load(&settings.signing_keys).map_err(RunError::SigningKey)?;
     for key in keys.iter() {
         tracing::info!(id = key.key_id(), algorithm = ?Signer::algorithm(key), "signing key");
@@ -153,46 +157,51 @@ fn run_with(settings: Settings) -> Result<(), RunError> {
     report_clock(&watch.shared().newest());
     let teller = Teller::new(watch.shared(), Arc::new(keys), settings.annotations.into())
         .map_err(RunError::Annotation)?;
+    let served = Served {
+        config: Arc::new(config),
+        secret,
+        teller,
+        threads: settings.threads,
+    };
     let mut services = Vec::new();
     for &address in &settings.listen {
-        let service = Service::bind(address, config.clone(), teller.clone())
+        let shards = served
+            .bind(address)
             .map_err(|error| RunError::Bind { address, error })?;
-        services.push(service);
+        tracing::info!(address = %shards[0].address(), threads = shards.len(), "listening");
+        services.extend(shards);
     }
     report_timestamps();
-    serve(services, &signals)
-}
-
-fn serve(services: Vec<Service>, signals: &Signals) -> Result<(), RunError> {
-    let (done, results) = mpsc::channel();
-    let mut stoppers = Vec::new();
-    for service in services {
-        tracing::info!(address = %service.address(), "listening");
-        stoppers.push(service.stopper());
-        let (done, ended) = (done.clone(), signals.ender().map_err(RunError::Running)?);
-        std::thread::Builder::new()
-            .name(format!("tsq {}", service.address()))
-            .spawn(move || {
-                let _end_main = ended;
-                // A panic drops `done` without a word; the main thread then ends the process.
-                let _ = done.send(service.run());
-            })
-            .map_err(RunError::Running)?;
-    }
-    drop(done);
+    let workers = shards::start(services, &signals).map_err(RunError::Running)?;
     signals.wait().map_err(RunError::Running)?;
     tracing::info!("draining");
-    for stopper in &stoppers {
-        stopper.stop();
-    }
-    for _ in &stoppers {
-        let counts = results
-            .recv()
-            .map_err(|_| RunError::Running(io::Error::other("a serving thread panicked")))?
-            .map_err(RunError::Running)?;
-        report(&counts);
-    }
+    report(&workers.stop().map_err(RunError::Running)?);
     Ok(())
+}
+
+/// What is the same for every shard of every address.
+struct Served {
+    config: Arc<ServerConfig>,
+    secret: ServerSecret,
+    teller: Teller,
+    threads: usize,
+}
+
+impl Served {
+    /// All shards of one address.
+    fn bind(&self, address: SocketAddr) -> io::Result<Vec<Service>> {
+        let sockets = Group::bind(address, self.threads)?.into_sockets();
+        let shards = Shard::all(sockets.len(), Generation::Even)
+            .expect("a group has as many sockets as an address can have shards");
+        sockets
+            .into_iter()
+            .zip(shards)
+            .map(|(socket, shard)| {
+                let engine = Engine::shard(Arc::clone(&self.config), &self.secret, shard);
+                Service::new(socket, engine, self.teller.clone())
+            })
+            .collect()
+    }
 }
 
 fn init_log(args: &Args) {
@@ -236,40 +245,6 @@ fn report(counts: &Counts) {
         unsent = counts.unsent,
         "served"
     );
-}
-
-/// Waits for a signal to end, or for a serving thread that ended by itself.
-struct Signals {
-    receiver: UnixStream,
-    sender: UnixStream,
-}
-
-impl Signals {
-    fn register() -> io::Result<Self> {
-        let (receiver, sender) = UnixStream::pair()?;
-        for signal in [SIGTERM, SIGINT] {
-            signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
-        }
-        Ok(Self { receiver, sender })
-    }
-
-    /// Ends the wait when dropped.
-    fn ender(&self) -> io::Result<Ender> {
-        self.sender.try_clone().map(Ender)
-    }
-
-    fn wait(&self) -> io::Result<()> {
-        io::Read::read(&mut &self.receiver, &mut [0]).map(drop)
-    }
-}
-
-struct Ender(UnixStream);
-
-impl Drop for Ender {
-    fn drop(&mut self) {
-        // If the main thread no longer listens, it is ending already.
-        let _ = io::Write::write(&mut self.0, &[1]);
-    }
 }
 
 const ROLE: Role = Role::Server {

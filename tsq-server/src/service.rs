@@ -1,4 +1,4 @@
-//! One address being served: its socket, its QUIC engine, and the loop between them.
+//! One shard of an address: its socket, its QUIC engine, and the loop between them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::answer::{self, MAX_ANSWER, Refused};
 use crate::streams::{Complete, Progress, Streams};
 use crate::teller::Teller;
 
-/// Serves one address until told to stop.
+/// Serves one address, or a shard of it, until told to stop.
 pub struct Service {
     socket: Socket,
     engine: Engine,
@@ -44,6 +44,27 @@ pub struct Counts {
     pub handshakes: u64,
 }
 
+impl Counts {
+    /// Adds what another shard has done.
+    pub fn add(&mut self, other: &Self) {
+        // Taken apart, so that none is forgotten.
+        let Self {
+            datagrams,
+            streams,
+            refused,
+            user_stamps,
+            unsent,
+            handshakes,
+        } = other;
+        self.datagrams += datagrams;
+        self.streams += streams;
+        self.refused += refused;
+        self.user_stamps += user_stamps;
+        self.unsent += unsent;
+        self.handshakes += handshakes;
+    }
+}
+
 /// Tells a [`Service`] on another thread to stop.
 #[derive(Clone, Debug)]
 pub struct Stopper {
@@ -60,7 +81,7 @@ impl Stopper {
 }
 
 impl Service {
-    /// Binds `address`; `teller` says what answers contain.
+    /// Binds `address`, for one service alone; `teller` says what answers contain.
     ///
     /// # Errors
     /// Those of the socket calls: taken, not permitted, no such address.
@@ -69,9 +90,17 @@ impl Service {
         config: ServerConfig,
         teller: Teller,
     ) -> std::io::Result<Self> {
+        Self::new(Socket::bind(address)?, Engine::server(config), teller)
+    }
+
+    /// Serves what comes to `socket`, which `engine` answers.
+    ///
+    /// # Errors
+    /// No file descriptors are left.
+    pub fn new(socket: Socket, engine: Engine, teller: Teller) -> std::io::Result<Self> {
         Ok(Self {
-            socket: Socket::bind(address)?,
-            engine: Engine::server(config),
+            socket,
+            engine,
             streams: Streams::default(),
             teller,
             buffer: Vec::with_capacity(2048),

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tsq_net::MAX_SHARDS;
+
 use crate::args::Args;
 use crate::own_clock::{Asking, Overrides};
 use crate::teller::Teller;
@@ -13,6 +15,8 @@ use crate::teller::Teller;
 pub struct Settings {
     /// Addresses to serve.
     pub listen: Vec<SocketAddr>,
+    /// Shards of each address, a thread each.
+    pub threads: usize,
     /// Where the certificate comes from.
     pub certificate: CertificateSource,
     /// Private key files to sign answers with.
@@ -69,6 +73,7 @@ impl Settings {
         fit(args)?;
         Ok(Self {
             listen: args.listen.clone(),
+            threads: args.threads.map_or_else(cores, Into::into),
             certificate: certificate(args)?,
             signing_keys: args.signing_key.clone(),
             asking: Asking {
@@ -146,6 +151,11 @@ fn certificate(args: &Args) -> Result<CertificateSource, Contradiction> {
 fn fit(args: &Args) -> Result<(), Contradiction> {
     Teller::check_room(args.smear.as_deref(), args.refid.as_deref(), &args.annotate)
         .or_else(|error| contradiction(format!("--annotate, --refid and --smear: {error}")))
+}
+
+/// One thread for each core this process may use, as far as that many help.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_SHARDS))
 }
 
 fn own_names() -> Vec<String> {

@@ -1,0 +1,148 @@
+//! The serving threads: started together, ended together, none left half dead.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+
+use crate::service::{Counts, Service, Stopper};
+use crate::signals::Signals;
+
+/// Serving threads at work.
+#[derive(Debug)]
+pub struct Workers {
+    stoppers: Vec<Stopper>,
+    results: mpsc::Receiver<io::Result<Counts>>,
+}
+
+/// Gives each service a thread of its own. One that ends by itself, also by a panic, ends the wait
+/// of `signals`.
+///
+/// # Errors
+/// The system gives no more threads or file descriptors.
+pub fn start(services: Vec<Service>, signals: &Signals) -> io::Result<Workers> {
+    let stoppers = services.iter().map(Service::stopper).collect();
+    let (done, results) = mpsc::channel();
+    for (index, service) in services.into_iter().enumerate() {
+        let name = format!("tsq-{index}");
+        let work = move || service.run();
+        supervise(name, work, done.clone(), signals)?;
+    }
+    Ok(Workers { stoppers, results })
+}
+
+impl Workers {
+    /// Lets every service answer what is on its way, and sums up what all have done.
+    ///
+    /// # Errors
+    /// The first of those by which a service ended.
+    pub fn stop(self) -> io::Result<Counts> {
+        for stopper in &self.stoppers {
+            stopper.stop();
+        }
+        sum(self.results)
+    }
+}
+
+/// Waits for all threads, the good ones also after a bad one.
+fn sum(results: impl IntoIterator<Item = io::Result<Counts>>) -> io::Result<Counts> {
+    let mut outcome = Ok(Counts::default());
+    for result in results {
+        match (&mut outcome, result) {
+            (Ok(total), Ok(counts)) => total.add(&counts),
+            (Ok(_), Err(error)) => outcome = Err(error),
+            (Err(_), _) => {}
+        }
+    }
+    outcome
+}
+
+/// Runs `work` on a thread whose end, however it comes, is told to both `done` and `signals`.
+fn supervise<T: Send + 'static>(
+    name: String,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    done: mpsc::Sender<io::Result<T>>,
+    signals: &Signals,
+) -> io::Result<()> {
+    let ended = signals.ender()?;
+    std::thread::Builder::new()
+        .name(name.clone())
+        .spawn(move || {
+            // Dropped last: whoever it wakes finds the result.
+            let _ended = ended;
+            // What the panic left half done is dropped with the closure.
+            let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+                let reason = reason(&*panic);
+                Err(io::Error::other(format!(
+                    "thread {name} panicked: {reason}"
+                )))
+            });
+            // Nobody listens any more only when the process is ending.
+            let _ = done.send(result);
+        })?;
+    Ok(())
+}
+
+fn reason(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panicking_thread_ends_the_wait_and_is_the_outcome() {
+        let signals = Signals::none().unwrap();
+        let (done, results) = mpsc::channel();
+        let (hold, held) = mpsc::channel::<()>();
+        let well = move || {
+            // Ends as a service does, when it is told to.
+            let _ = held.recv();
+            Ok(Counts {
+                datagrams: 7,
+                ..Counts::default()
+            })
+        };
+        supervise("well".into(), well, done.clone(), &signals).unwrap();
+        let ill = || panic!("at packet {}", 5);
+        supervise("ill".into(), ill, done, &signals).unwrap();
+        signals.wait().unwrap();
+        drop(hold);
+        let error = sum(results).unwrap_err();
+        assert_eq!(error.to_string(), "thread ill panicked: at packet 5");
+    }
+
+    #[test]
+    fn counts_of_all_threads_are_summed() {
+        let signals = Signals::none().unwrap();
+        let (done, results) = mpsc::channel();
+        for index in 1..=3 {
+            let work = move || {
+                Ok(Counts {
+                    datagrams: index,
+                    streams: 10 * index,
+                    refused: 100 * index,
+                    user_stamps: 1000 * index,
+                    unsent: 10_000 * index,
+                    handshakes: 100_000 * index,
+                })
+            };
+            supervise(index.to_string(), work, done.clone(), &signals).unwrap();
+        }
+        drop(done);
+        let expected = Counts {
+            datagrams: 6,
+            streams: 60,
+            refused: 600,
+            user_stamps: 6000,
+            unsent: 60_000,
+            handshakes: 600_000,
+        };
+        assert_eq!(sum(results).unwrap(), expected);
+    }
+}
