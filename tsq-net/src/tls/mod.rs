@@ -1,5 +1,7 @@
 //! TLS for both sides: TLS 1.3 only, the project's cipher suites, ALPN of the draft.
 
+mod issued;
+
 use std::sync::Arc;
 
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -13,6 +15,7 @@ use rustls::quic::Suite;
 use rustls::sign::CertifiedKey;
 
 use crate::transport::{Role, transport};
+use issued::Issued;
 
 /// The application protocol of the draft (C2).
 pub const ALPN_DRAFT: &[u8] = b"tsq";
@@ -62,6 +65,7 @@ pub fn server(certificate: CertifiedKey, role: Role) -> Result<ServerConfig, rus
     tls.alpn_protocols = vec![ALPN_DRAFT.to_vec(), ALPN_DEPLOYED.to_vec()];
     // tsq: C3
     tls.max_early_data_size = u32::MAX;
+    tls.session_storage = Arc::new(Issued::default());
     let quic = QuicServerConfig::with_initial(Arc::new(tls), initial_suite())
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut config = ServerConfig::with_crypto(Arc::new(quic));
