@@ -121,7 +121,7 @@ impl Association {
         now: Instant,
     ) {
         match event {
-            Event::Connected { conn, protocol } => {
+            Event::Connected { conn, protocol, .. } => {
                 self.connected(conn, &protocol, engine, options, now);
             }
             Event::Datagram { data, stamp, .. } => self.queries.datagram(&data, stamp),

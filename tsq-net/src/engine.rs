@@ -14,7 +14,7 @@ use quinn_proto::{
 };
 
 use crate::arena::Arena;
-use crate::event::{CloseReason, Event};
+use crate::event::{CloseReason, EarlyData, Event};
 use crate::shard::{ServerSecret, Shard, ShardIds};
 use crate::stamp::Stamp;
 use crate::timers::Timers;
@@ -110,6 +110,8 @@ struct Slot {
     queued: bool,
     /// Packets that overtook the end of the handshake, with their stamps.
     held: Vec<(ConnectionEvent, Stamp)>,
+    /// The server asked this client to begin again: what was sent early it never read.
+    retried: bool,
 }
 
 struct Response {
@@ -181,6 +183,17 @@ impl Engine {
         Ok(id)
     }
 
+    /// Whether messages queued on this connection now leave before its handshake is complete (0-RTT).
+    ///
+    /// True only between [`connect`](Self::connect) and [`Event::Connected`], when the configuration
+    /// has [`Sessions::Early`](crate::tls::Sessions::Early) and a ticket. Then datagrams and streams
+    /// can be sent at once; `Connected` tells whether the server read them. It may refuse silently:
+    /// keep what is needed to ask again.
+    pub fn may_send_early(&mut self, id: ConnId) -> bool {
+        slot(&mut self.slots, id)
+            .is_some_and(|slot| slot.conn.is_handshaking() && slot.conn.has_0rtt())
+    }
+
     /// Takes in one UDP packet. Poll events and packets before the next one.
     pub fn handle_packet(
         &mut self,
@@ -190,7 +203,7 @@ impl Engine {
         bytes: &[u8],
         stamp: Stamp,
     ) {
-        let overtaking = bytes.first().is_some_and(|first| first & LONG_HEADER == 0);
+        let first = bytes.first().copied().unwrap_or_default();
         let data = self.arena.copy(bytes);
         self.scratch.clear();
         match self
@@ -198,7 +211,7 @@ impl Engine {
             .handle(now, remote, local_ip, None, data, &mut self.scratch)
         {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                self.connection_packet(handle, event, stamp, overtaking);
+                self.connection_packet(handle, event, stamp, first);
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.accept(now, incoming, stamp),
             Some(DatagramEvent::Response(transmit)) => self.respond(&transmit),
@@ -413,13 +426,15 @@ impl Engine {
         handle: ConnectionHandle,
         event: ConnectionEvent,
         stamp: Stamp,
-        overtaking: bool,
+        first: u8,
     ) {
         let Some(slot) = self.slots.get_mut(handle.0).and_then(Option::as_mut) else {
             return;
         };
         let id = slot.id;
-        if overtaking && slot.conn.is_handshaking() {
+        // A forged one only makes the caller ask again.
+        slot.retried |= first & LONG_TYPE == RETRY;
+        if first & LONG_HEADER == 0 && slot.conn.is_handshaking() {
             // quinn-proto drops these; the sender would have to ask again.
             if slot.held.len() < HELD_PACKETS {
                 slot.held.push((event, stamp));
@@ -463,6 +478,7 @@ impl Engine {
             armed: None,
             queued: false,
             held: Vec::new(),
+            retried: false,
         };
         self.slots[handle.0] = Some(Box::new(slot));
         id
@@ -568,6 +584,7 @@ fn translate(
         Quic::Connected => events.push_back(Event::Connected {
             conn,
             protocol: protocol(&slot.conn),
+            early: early_data(slot),
         }),
         Quic::ConnectionLost { reason } => {
             events.push_back(Event::Closed {
@@ -647,6 +664,16 @@ fn read(slot: &mut Slot, stream: StreamId, stamp: Stamp, events: &mut VecDeque<E
     let _ = chunks.finalize();
 }
 
+fn early_data(slot: &Slot) -> EarlyData {
+    // A server has early keys only if it takes early data.
+    let accepted = slot.conn.side().is_server() || slot.conn.accepted_0rtt();
+    match (slot.conn.has_0rtt(), accepted && !slot.retried) {
+        (false, _) => EarlyData::None,
+        (true, true) => EarlyData::Accepted,
+        (true, false) => EarlyData::Lost,
+    }
+}
+
 fn protocol(conn: &Connection) -> Bytes {
     conn.crypto_session()
         .handshake_data()
@@ -661,6 +688,10 @@ const QUIC_V1: u32 = 1;
 
 /// The bit of a packet's first byte that marks a long header (RFC 9000, section 17).
 const LONG_HEADER: u8 = 0x80;
+
+/// That bit and those of the type, and their value in a Retry packet (section 17.2.5).
+const LONG_TYPE: u8 = 0xb0;
+const RETRY: u8 = 0xb0;
 
 /// Packets kept per connection until its handshake is complete; a client asks a handful at once.
 const HELD_PACKETS: usize = 16;

@@ -15,6 +15,8 @@ pub enum Event {
         conn: ConnId,
         /// The application protocol both sides agreed on (ALPN).
         protocol: Bytes,
+        /// What became of messages sent before this.
+        early: EarlyData,
     },
     /// A whole datagram arrived.
     Datagram {
@@ -67,6 +69,21 @@ impl Event {
             | Self::Closed { conn, .. } => *conn,
         }
     }
+}
+
+/// What became of 0-RTT, known at the end of the handshake only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyData {
+    /// None could be sent: there was no ticket, or no leave to send early.
+    None,
+    /// The server took it (on a server: we did). Single packets may be lost as any others.
+    Accepted,
+    /// Every early message is gone without a trace: send each again, as a new request.
+    ///
+    /// The server did not know the ticket any more (restarted, or it was used), one of the clocks was
+    /// set since, or the server asked for a new start (Retry). Streams opened early are gone as well,
+    /// and their ids name the next streams opened; only after a Retry the old ones may still be answered.
+    Lost,
 }
 
 /// Why a connection ended.

@@ -31,7 +31,7 @@ pub mod tls;
 mod transport;
 
 pub use engine::{Carries, ConnId, Engine, OpenError, Outgoing, SendError};
-pub use event::{CloseReason, Event};
+pub use event::{CloseReason, EarlyData, Event};
 pub use quinn_proto::{ClientConfig, ConnectError, Dir, ServerConfig, Side, StreamId};
 pub use shard::{Generation, Group, MAX_SHARDS, ServerSecret, Shard};
 pub use socket::{

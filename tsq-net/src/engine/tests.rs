@@ -1,5 +1,7 @@
 //! Two engines, one pretend clock, no socket.
 
+mod early;
+
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
@@ -26,10 +28,13 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
+        Self::with(tls::client(Arc::new(AnyCertificate)).unwrap())
+    }
+
+    fn with(config: ClientConfig) -> Self {
         let mut client = Engine::client();
         client.count_frames();
         let now = Instant::now();
-        let config = tls::client(Arc::new(AnyCertificate)).unwrap();
         let conn = client
             .connect(now, config, SERVER.parse().unwrap(), "localhost")
             .unwrap();

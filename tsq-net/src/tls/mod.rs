@@ -1,12 +1,12 @@
 //! TLS for both sides: TLS 1.3 only, the project's cipher suites, ALPN of the draft.
 
 mod issued;
+mod tickets;
 
 use std::sync::Arc;
 
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn_proto::{ClientConfig, ServerConfig};
-use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{cipher_suite, default_provider};
@@ -16,6 +16,7 @@ use rustls::sign::CertifiedKey;
 
 use crate::transport::{Role, transport};
 use issued::Issued;
+pub use tickets::{Sessions, Tickets};
 
 /// The application protocol of the draft (C2).
 pub const ALPN_DRAFT: &[u8] = b"tsq";
@@ -73,14 +74,25 @@ pub fn server(certificate: CertifiedKey, role: Role) -> Result<ServerConfig, rus
     Ok(config)
 }
 
-/// A client that asks `verifier` about the server's certificate.
-///
-/// The configuration serves one server: tickets are kept by name, and two servers under one name
-/// would be handed each other's.
+/// A client that asks `verifier` about the server's certificate, in every handshake.
 ///
 /// # Errors
 /// As for [`server`].
 pub fn client(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, rustls::Error> {
+    client_with(verifier, Sessions::Forget)
+}
+
+/// As [`client`], with what was kept of earlier connections to the same server.
+///
+/// Make one configuration for each server and keep it: a ticket is used only with the very
+/// verifier (the same `Arc`) that believed the connection it came from.
+///
+/// # Errors
+/// As for [`server`].
+pub fn client_with(
+    verifier: Arc<dyn ServerCertVerifier>,
+    sessions: Sessions,
+) -> Result<ClientConfig, rustls::Error> {
     let mut tls = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -88,7 +100,8 @@ pub fn client(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, rus
         .with_no_client_auth();
     // tsq: C2
     tls.alpn_protocols = vec![ALPN_DRAFT.to_vec(), ALPN_DEPLOYED.to_vec()];
-    tls.resumption = Resumption::disabled();
+    // tsq: C3
+    (tls.resumption, tls.enable_early_data) = sessions.into_rustls();
     let quic = QuicClientConfig::with_initial(Arc::new(tls), initial_suite())
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut config = ClientConfig::new(Arc::new(quic));
