@@ -7,27 +7,33 @@ use std::time::{Duration, Instant};
 use tsq_net::{ConnId, Engine, Socket};
 
 use crate::failure::Failure;
-use crate::trust::{RefusalSlot, Server};
+use crate::trust::{FoundSlot, Presented, Server};
 
 /// A connection to one address, with the socket only it uses.
 pub(crate) struct Link {
     pub(crate) address: SocketAddr,
     pub(crate) socket: Socket,
     pub(crate) conn: ConnId,
-    refusal: RefusalSlot,
+    found: FoundSlot,
 }
 
 impl Link {
     /// Why the connection could not be made: the verifier's reason if it had one.
     pub(crate) fn failure(&self, otherwise: Failure) -> Failure {
-        let refusal = self.refusal.lock().ok().and_then(|mut slot| slot.take());
-        match refusal {
-            Some(refusal) => Failure::Trust {
+        let found = self.found.lock().ok().and_then(|mut slot| slot.take());
+        match found {
+            Some(Err(refusal)) => Failure::Trust {
                 address: self.address,
                 refusal,
             },
-            None => otherwise,
+            Some(Ok(_)) | None => otherwise,
         }
+    }
+
+    /// The certificates that were accepted; None where none were shown, as on a resumed connection.
+    pub(crate) fn presented(&self) -> Option<Presented> {
+        let found = self.found.lock().ok()?;
+        found.as_ref()?.as_ref().ok().cloned()
     }
 }
 
@@ -140,7 +146,7 @@ fn open(
 ) -> Result<Link, Failure> {
     let connection = |problem: String| Failure::Connection { address, problem };
     let socket = Socket::connect(address).map_err(|error| of_io(address, &error))?;
-    let (config, refusal) = server
+    let (config, found) = server
         .tls()
         .map_err(|error| connection(error.to_string()))?;
     let conn = engine
@@ -150,7 +156,7 @@ fn open(
         address,
         socket,
         conn,
-        refusal,
+        found,
     })
 }
 

@@ -16,7 +16,7 @@ use crate::report::{Rejection, SourceReport, Transport};
 use crate::resolve::Resolver;
 use crate::session::{Options, TransportChoice};
 use crate::terms::Terms;
-use crate::trust::Server;
+use crate::trust::{Presented, Server};
 
 /// One server's state. The session hands in events and time, and sends what comes out.
 pub(crate) struct Association {
@@ -26,6 +26,8 @@ pub(crate) struct Association {
     transport: Option<Transport>,
     /// Whether the server took the draft's protocol name and not the deployed one.
     ours: bool,
+    /// What it has shown for itself, also on a connection resumed since.
+    presented: Option<Presented>,
     /// Round trips that had to follow each other so far.
     round_trips: u32,
     failure: Option<Failure>,
@@ -49,6 +51,7 @@ impl Association {
             phase: Phase::New,
             queries: Queries::new(0, Duration::ZERO, Terms::none()),
             ours: false,
+            presented: None,
             transport: None,
             round_trips: 0,
             failure: None,
@@ -253,6 +256,7 @@ impl Association {
             address,
             transport: self.transport,
             trust: self.server.trust.kind(),
+            presented: self.presented.clone(),
             asked: u32::from(options.queries),
             sent: self.queries.sent,
             superseded: self.queries.superseded,
@@ -286,6 +290,7 @@ impl Association {
             return;
         }
         if let Some(link) = race.win(conn, engine, now) {
+            self.presented = link.presented().or(self.presented.take());
             self.phase = Phase::Connected(link);
             self.round_trips += 1;
             self.ours = protocol == ALPN_DRAFT;

@@ -39,4 +39,4 @@ pub use failure::Failure;
 pub use report::{Answer, Rejection, SampleReport, SourceReport, Transport};
 pub use session::{Options, Progress, Session, TransportChoice};
 pub use target::{BadTarget, Host, Target};
-pub use trust::{Server, Trust, TrustError, TrustRefusal};
+pub use trust::{Dates, Server, Trust, TrustError, TrustRefusal, TrustState};

@@ -6,7 +6,7 @@ use tsq_net::StampSource;
 use tsq_proto::{Refusal, Sample};
 
 use crate::failure::Failure;
-use crate::trust::TrustKind;
+use crate::trust::{Presented, TrustKind, TrustRefusal};
 
 /// One server's part of a measurement.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct SourceReport {
     pub transport: Option<Transport>,
     /// What made us believe it.
     pub trust: TrustKind,
+    /// The certificates it has shown; None if it never came to that.
+    pub presented: Option<Presented>,
     /// Samples wanted.
     pub asked: u32,
     /// Queries sent, repeated ones included.
@@ -39,6 +41,20 @@ impl SourceReport {
         self.samples
             .iter()
             .filter_map(|sample| sample.result.as_ref().ok())
+    }
+
+    /// Takes back the trust in it, for a reason found out after the measurement: none of its answers
+    /// counts any more.
+    pub fn distrust(&mut self, refusal: TrustRefusal) {
+        for sample in &mut self.samples {
+            if sample.result.is_ok() {
+                sample.result = Err(Rejection::Distrusted);
+            }
+        }
+        self.failure = Some(match self.address {
+            Some(address) => Failure::Trust { address, refusal },
+            None => Failure::NoSamples,
+        });
     }
 
     /// Who read our clock: the kernel, only if it did so for both ends of every accepted sample.
@@ -90,6 +106,8 @@ pub enum Rejection {
     TooLong,
     /// The server says that nobody keeps its clock (stratum 0).
     Unsynchronised,
+    /// Its server's certificate turned out not to hold.
+    Distrusted,
 }
 
 impl Rejection {
@@ -100,6 +118,7 @@ impl Rejection {
             Self::StreamAborted { .. } => "stream_aborted",
             Self::TooLong => "malformed",
             Self::Unsynchronised => "unsynchronised",
+            Self::Distrusted => "distrusted",
         }
     }
 }
@@ -114,6 +133,7 @@ impl std::fmt::Display for Rejection {
             Self::Unsynchronised => {
                 f.write_str("the server says that its clock is not synchronised")
             }
+            Self::Distrusted => f.write_str("the server's certificate does not hold"),
             Self::TooLong => f.write_str("the answer is longer than any answer can be"),
         }
     }

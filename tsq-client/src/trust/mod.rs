@@ -1,11 +1,17 @@
-//! Whom to believe: system roots, a CA file, pins of public keys, or (for looking only) anyone.
+//! Whom to believe: system roots, a CA file, pins of public keys, or (for looking only) anyone; and
+//! what a certificate's dates are worth while the clock itself is in doubt.
 
+mod floor;
+mod presented;
 mod refusal;
+mod state;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -14,8 +20,11 @@ use tsq_certs::Pin;
 use tsq_net::ClientConfig;
 
 use crate::target::Target;
-pub use refusal::TrustRefusal;
-pub(crate) use verifier::Verifier;
+pub use floor::{Floor, FloorSource};
+pub use presented::{Presented, Validity};
+pub use refusal::{By, TrustRefusal, date};
+pub use state::TrustState;
+pub(crate) use verifier::{FoundSlot, Verifier};
 
 /// A server to ask, and how to know it.
 #[derive(Clone, Debug)]
@@ -26,6 +35,18 @@ pub struct Server {
     pub trust: Trust,
     /// The name its certificate must carry.
     pub name: String,
+    /// When its certificate's dates count.
+    pub dates: Dates,
+}
+
+/// When a certificate's dates count. Chain, name, signature and pin always do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dates {
+    /// At once, by this host's clock.
+    Now,
+    /// Later, by a time that servers agree on ([`Presented::check_between`]), where this host's
+    /// clock would refuse them. Whoever allows it must see to that second check.
+    MayWait,
 }
 
 impl Server {
@@ -36,19 +57,17 @@ impl Server {
             target,
             trust,
             name,
+            dates: Dates::Now,
         }
     }
 
-    /// A TLS configuration for one connection, and where its verifier leaves a refusal.
-    pub(crate) fn tls(&self) -> Result<(ClientConfig, RefusalSlot), rustls::Error> {
-        let slot = RefusalSlot::default();
-        let verifier = Verifier::new(&self.trust, Arc::clone(&slot))?;
+    /// A TLS configuration for one connection, and where its verifier leaves what it found.
+    pub(crate) fn tls(&self) -> Result<(ClientConfig, FoundSlot), rustls::Error> {
+        let slot = FoundSlot::default();
+        let verifier = Verifier::new(&self.trust, self.dates, Arc::clone(&slot))?;
         Ok((tsq_net::tls::client(Arc::new(verifier))?, slot))
     }
 }
-
-/// Where a verifier leaves the reason of its refusal: TLS passes on only words.
-pub(crate) type RefusalSlot = Arc<Mutex<Option<TrustRefusal>>>;
 
 /// How a server is known to be the right one.
 #[derive(Clone, Debug)]
@@ -193,6 +212,11 @@ impl Trust {
             pins: Vec::new(),
             kind: TrustKind::Insecure,
         }
+    }
+
+    /// Whether a public key that the user named is demanded.
+    pub fn is_pinned(&self) -> bool {
+        !self.pins.is_empty()
     }
 
     /// What kind of trust this is.

@@ -10,19 +10,30 @@ use x509_parser::time::ASN1Time;
 /// Why a certificate was not accepted. Times are seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrustRefusal {
-    /// It ended before our clock's now.
+    /// It ended before now.
     Expired {
         /// When it ended.
         not_after: u64,
-        /// Our clock.
+        /// Now.
         now: u64,
+        /// Who says so.
+        by: By,
     },
-    /// It begins after our clock's now.
+    /// It begins after now.
     NotYetValid {
         /// When it begins.
         not_before: u64,
-        /// Our clock.
+        /// Now.
         now: u64,
+        /// Who says so.
+        by: By,
+    },
+    /// The time it stands for is certainly past.
+    BelowFloor {
+        /// That time.
+        agreed: u64,
+        /// What is certainly past.
+        floor: u64,
     },
     /// Nobody we trust has signed it.
     UnknownIssuer,
@@ -45,12 +56,22 @@ pub enum TrustRefusal {
     },
 }
 
+/// By whose time a certificate's dates were judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// This host's clock.
+    OurClock,
+    /// The time that the servers agree on.
+    Servers,
+}
+
 impl TrustRefusal {
     /// A stable name for programs.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Expired { .. } => "certificate_expired",
             Self::NotYetValid { .. } => "certificate_not_yet_valid",
+            Self::BelowFloor { .. } => "below_floor",
             Self::UnknownIssuer => "certificate_unknown_issuer",
             Self::WrongName { .. } => "certificate_wrong_name",
             Self::WrongPin { .. } => "certificate_wrong_pin",
@@ -58,7 +79,12 @@ impl TrustRefusal {
         }
     }
 
-    pub(super) fn of(error: &rustls::Error, expected: &str, now: UnixTime) -> Self {
+    /// Whether it is the dates that are wrong, as far as was looked.
+    pub fn is_about_dates(&self) -> bool {
+        matches!(self, Self::Expired { .. } | Self::NotYetValid { .. })
+    }
+
+    pub(super) fn of(error: &rustls::Error, expected: &str, now: UnixTime, by: By) -> Self {
         let now = now.as_secs();
         let rustls::Error::InvalidCertificate(error) = error else {
             return Self::Other {
@@ -69,10 +95,12 @@ impl TrustRefusal {
             CertificateError::ExpiredContext { not_after, .. } => Self::Expired {
                 not_after: not_after.as_secs(),
                 now,
+                by,
             },
             CertificateError::NotValidYetContext { not_before, .. } => Self::NotYetValid {
                 not_before: not_before.as_secs(),
                 now,
+                by,
             },
             // A bad signature: an authority of the name we trust, but of another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
@@ -95,17 +123,51 @@ impl fmt::Display for TrustRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // A fast clock makes certificates look expired, a slow one not yet valid.
-            Self::Expired { not_after, now } => write!(
+            Self::Expired {
+                not_after,
+                now,
+                by: By::OurClock,
+            } => write!(
                 f,
                 "the certificate expired on {}, and this host's clock says {} (if that is wrong, the clock is fast)",
                 date(*not_after),
                 date(*now)
             ),
-            Self::NotYetValid { not_before, now } => write!(
+            Self::NotYetValid {
+                not_before,
+                now,
+                by: By::OurClock,
+            } => write!(
                 f,
                 "the certificate is not valid before {}, and this host's clock says {} (if that is wrong, the clock is slow)",
                 date(*not_before),
                 date(*now)
+            ),
+            Self::Expired {
+                not_after,
+                now,
+                by: By::Servers,
+            } => write!(
+                f,
+                "the certificate expired on {}, and by the time that the servers agree on it is {}",
+                date(*not_after),
+                date(*now)
+            ),
+            Self::NotYetValid {
+                not_before,
+                now,
+                by: By::Servers,
+            } => write!(
+                f,
+                "the certificate is not valid before {}, and by the time that the servers agree on it is {}",
+                date(*not_before),
+                date(*now)
+            ),
+            Self::BelowFloor { agreed, floor } => write!(
+                f,
+                "its time, {}, is before {}, which is certainly past",
+                date(*agreed),
+                date(*floor)
             ),
             Self::UnknownIssuer => {
                 f.write_str("the certificate is signed by nobody we trust (for a private server: --ca FILE or --pin SHA256)")
@@ -126,8 +188,8 @@ impl fmt::Display for TrustRefusal {
     }
 }
 
-/// `2026-11-20 13:21:42 UTC`.
-fn date(seconds: u64) -> String {
+/// `2026-11-20 13:21:42 UTC`, from seconds since 1970.
+pub fn date(seconds: u64) -> String {
     let time = i64::try_from(seconds)
         .ok()
         .and_then(|seconds| ASN1Time::from_timestamp(seconds).ok());
@@ -160,6 +222,7 @@ mod tests {
         let early = TrustRefusal::NotYetValid {
             not_before: 1_800_000_000,
             now: 946_684_800,
+            by: By::OurClock,
         };
         assert!(early.to_string().contains("clock is slow"), "{early}");
         assert!(
@@ -169,12 +232,22 @@ mod tests {
         let late = TrustRefusal::Expired {
             not_after: 1_800_000_000,
             now: 4_000_000_000,
+            by: By::OurClock,
         };
         assert!(late.to_string().contains("clock is fast"), "{late}");
         assert!(
             late.to_string().contains("2027-01-15 08:00:00 UTC"),
             "{late}"
         );
+    }
+
+    /// It is not our clock then that is to be suspected.
+    #[test]
+    fn time_that_the_servers_agree_on_is_not_called_ours() {
+        let (not_after, now, by) = (1_800_000_000, 1_900_000_000, By::Servers);
+        let late = TrustRefusal::Expired { not_after, now, by }.to_string();
+        assert!(late.contains("the servers agree"), "{late}");
+        assert!(!late.contains("this host's clock"), "{late}");
     }
 
     #[test]

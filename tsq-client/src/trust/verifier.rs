@@ -1,6 +1,8 @@
 //! The certificate check TLS asks for.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -8,24 +10,33 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use tsq_certs::{Pin, pin_of_der};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{RefusalSlot, Trust, TrustKind, TrustRefusal};
+use super::presented::{Presented, Validity};
+use super::refusal::{By, TrustRefusal};
+use super::{Dates, Trust, TrustKind};
 
-/// Checks a server's certificate as one [`Trust`] says, and notes why it refused.
-///
-/// The time comes in as an argument, so a later check at another time is the same call.
-#[derive(Debug)]
+/// Checks a server's certificate as one [`Trust`] says, and leaves what it found in a slot: TLS
+/// passes on only words.
 pub(crate) struct Verifier {
-    chain: Option<Arc<WebPkiServerVerifier>>,
-    pins: Vec<Pin>,
-    insecure: bool,
-    provider: Arc<CryptoProvider>,
-    refusal: RefusalSlot,
+    rules: Arc<Rules>,
+    dates: Dates,
+    found: FoundSlot,
 }
 
-impl Verifier {
-    pub(crate) fn new(trust: &Trust, refusal: RefusalSlot) -> Result<Self, Error> {
+/// Where a verifier leaves what it found.
+pub(crate) type FoundSlot = Arc<Mutex<Option<Result<Presented, TrustRefusal>>>>;
+
+/// What must hold. The time comes in as an argument, so a later check at another time is the same
+/// call.
+pub(super) struct Rules {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    pub(super) pins: Vec<Pin>,
+    insecure: bool,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Rules {
+    fn of(trust: &Trust) -> Result<Self, Error> {
         let provider = tsq_net::tls::provider();
         let chain = match &trust.roots {
             None => None,
@@ -38,36 +49,70 @@ impl Verifier {
                 .map_err(|error| Error::General(error.to_string()))?,
             ),
         };
-        let insecure = trust.kind == TrustKind::Insecure;
         Ok(Self {
             chain,
             pins: trust.pins.clone(),
-            insecure,
+            insecure: trust.kind == TrustKind::Insecure,
             provider,
-            refusal,
         })
     }
 
-    fn check(
+    /// Whether the chain, leaf first, holds at `now`, which is known `by` somebody.
+    pub(super) fn check(
         &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
+        chain: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         now: UnixTime,
+        by: By,
     ) -> Result<(), TrustRefusal> {
         if self.insecure {
             return Ok(());
         }
-        if let Some(chain) = &self.chain {
-            chain
+        let Some((leaf, intermediates)) = chain.split_first() else {
+            return Err(TrustRefusal::Other {
+                problem: "there is none".into(),
+            });
+        };
+        if let Some(verifier) = &self.chain {
+            verifier
                 .verify_server_cert(leaf, intermediates, name, &[], now)
-                .map_err(|error| TrustRefusal::of(&error, &name.to_str(), now))?;
+                .map_err(|error| TrustRefusal::of(&error, &name.to_str(), now, by))?;
         }
         if self.chain.is_none() || !self.pins.is_empty() {
             self.check_pin(leaf)?;
-            check_dates(leaf, now)?;
+            check_dates(leaf, now, by)?;
         }
         Ok(())
+    }
+
+    /// Whether all but the dates holds: there is a moment at which everything does.
+    ///
+    /// A chain that is valid at any moment is valid at the one at which the last of its
+    /// certificates begins; so those moments are tried, and no others need be. (Roots have no dates
+    /// here: they are trusted because the user or the system says so.)
+    fn check_but_dates(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        refused: TrustRefusal,
+    ) -> Result<(), TrustRefusal> {
+        let mut moments = chain
+            .iter()
+            .take(LONGEST_CHAIN)
+            .map(|certificate| Validity::of(certificate).map(|validity| validity.not_before))
+            .collect::<Result<Vec<_>, _>>()?;
+        // The last is right unless the server shows certificates that it does not need.
+        moments.sort_unstable_by(|a, b| b.cmp(a));
+        moments.dedup();
+        for moment in moments {
+            let then = UnixTime::since_unix_epoch(Duration::from_secs(moment));
+            match self.check(chain, name, then, By::OurClock) {
+                Ok(()) => return Ok(()),
+                Err(refusal) if refusal.is_about_dates() => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Err(refused)
     }
 
     fn check_pin(&self, leaf: &CertificateDer<'_>) -> Result<(), TrustRefusal> {
@@ -83,23 +128,69 @@ impl Verifier {
 }
 
 /// A pinned key has no chain to check, but its dates count all the same.
-fn check_dates(leaf: &CertificateDer<'_>, now: UnixTime) -> Result<(), TrustRefusal> {
-    let (_, parsed) = X509Certificate::from_der(leaf).map_err(|error| TrustRefusal::Other {
-        problem: error.to_string(),
-    })?;
-    let seconds = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
-    let (not_before, not_after) = (
-        seconds(parsed.validity().not_before),
-        seconds(parsed.validity().not_after),
-    );
+fn check_dates(leaf: &CertificateDer<'_>, now: UnixTime, by: By) -> Result<(), TrustRefusal> {
+    let Validity {
+        not_before,
+        not_after,
+    } = Validity::of(leaf)?;
     let now = now.as_secs();
     if now < not_before {
-        return Err(TrustRefusal::NotYetValid { not_before, now });
+        return Err(TrustRefusal::NotYetValid {
+            not_before,
+            now,
+            by,
+        });
     }
     if now > not_after {
-        return Err(TrustRefusal::Expired { not_after, now });
+        return Err(TrustRefusal::Expired { not_after, now, by });
     }
     Ok(())
+}
+
+impl Verifier {
+    pub(crate) fn new(trust: &Trust, dates: Dates, found: FoundSlot) -> Result<Self, Error> {
+        Ok(Self {
+            rules: Arc::new(Rules::of(trust)?),
+            dates,
+            found,
+        })
+    }
+
+    fn judge(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<Presented, TrustRefusal> {
+        let deferred = match self.rules.check(&chain, name, now, By::OurClock) {
+            Ok(()) => None,
+            Err(refusal) if self.dates == Dates::MayWait && refusal.is_about_dates() => {
+                self.rules.check_but_dates(&chain, name, refusal.clone())?;
+                Some(refusal)
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        Ok(Presented {
+            rules: Arc::clone(&self.rules),
+            name: name.to_owned(),
+            key: chain.first().and_then(|leaf| pin_of_der(leaf).ok()),
+            validity: if self.rules.insecure {
+                None
+            } else {
+                Validity::of_all(&chain)
+            },
+            chain,
+            deferred,
+        })
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("dates", &self.dates)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -111,17 +202,22 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.check(leaf, intermediates, name, now) {
-            Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(refusal) => {
-                if let Ok(mut slot) = self.refusal.lock() {
-                    *slot = Some(refusal);
-                }
-                // The reason for people is in the slot; TLS needs only an alert.
-                Err(Error::InvalidCertificate(
-                    CertificateError::ApplicationVerificationFailure,
-                ))
-            }
+        let chain = std::iter::once(leaf)
+            .chain(intermediates)
+            .map(|certificate| certificate.clone().into_owned())
+            .collect();
+        let found = self.judge(chain, name, now);
+        let accepted = found.is_ok();
+        if let Ok(mut slot) = self.found.lock() {
+            *slot = Some(found);
+        }
+        if accepted {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            // The reason for people is in the slot; TLS needs only an alert.
+            Err(Error::InvalidCertificate(
+                CertificateError::ApplicationVerificationFailure,
+            ))
         }
     }
 
@@ -140,13 +236,17 @@ impl ServerCertVerifier for Verifier {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
+        let algorithms = &self.rules.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, leaf, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
+        self.rules
+            .provider
             .signature_verification_algorithms
             .supported_schemes()
     }
 }
+
+/// So many certificates of a chain are looked at for a moment at which all are valid.
+const LONGEST_CHAIN: usize = 8;
