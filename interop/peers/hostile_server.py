@@ -40,6 +40,8 @@ def shifted(shift_ns: int) -> Answer:
 # What the mode says. The modes that change when or how often it is said are in `Hostile`.
 ANSWERS: dict[str, Answer] = {
     "wrong-nonce": lambda _nonce, t2, t3: honest(secrets.token_bytes(16), t2, t3),
+    # What somebody recorded an hour ago.
+    "replay": lambda _nonce, t2, t3: honest(bytes(16), t2 - 3600 * SECOND, t3 - 3600 * SECOND),
     "no-nonce": lambda _nonce, t2, t3: times(t2, t3),
     "swapped": lambda nonce, t2, _t3: honest(nonce, t2, t2 - SECOND // 1000),
     # Symmetric about the truth, so that the offset is plausible and only the delay betrays it.

@@ -228,8 +228,12 @@ fn ask_outside_lifetime(lifetime: &[&str]) -> [Report; 2] {
     let identity = ["--cert", &files.cert, "--key", &files.key];
     let peer = Peer::start("datagram_server.py", &identity);
     let (address, ca) = (peer.address().to_string(), certs.ca());
-    [["--ca", &ca], ["--pin", peer.pin()]]
-        .map(|trust| Adjtime::dry_run(&[&trust[..], &[&address]].concat()))
+    // Under a pin the dates might wait where nobody keeps the clock, and would then be refused by the
+    // server's own time.
+    [["--ca", &ca], ["--pin", peer.pin()]].map(|trust| {
+        let words = [&trust[..], &["--bootstrap", "never", &address]].concat();
+        Adjtime::dry_run(&words)
+    })
 }
 
 #[test]
@@ -244,6 +248,19 @@ fn certificate_not_yet_valid_exits_7_and_a_slow_clock_is_suspected() {
     for report in ask_outside_lifetime(&["--not-before", "+10d", "--not-after", "+20d"]) {
         assert_trust_refused(&report, "certificate_not_yet_valid", "the clock is slow");
     }
+}
+
+#[test]
+fn certificate_that_has_really_expired_does_not_hold_at_its_own_servers_time() {
+    let certs = Certs::new();
+    let lifetime = ["--not-before", "-20d", "--not-after", "-10d"];
+    let files = certs.server("server", "127.0.0.1", &lifetime);
+    let identity = ["--cert", &files.cert, "--key", &files.key];
+    let peer = Peer::start("datagram_server.py", &identity);
+    let address = peer.address().to_string();
+    let words = ["--bootstrap", "always", "--pin", peer.pin(), &address];
+    let report = Adjtime::dry_run(&words);
+    assert_trust_refused(&report, "certificate_expired", "the servers agree");
 }
 
 /// The same from the other side: the certificate is right and our clock is not.

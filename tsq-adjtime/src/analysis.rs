@@ -9,6 +9,8 @@ use tsq_algo::{
 use tsq_client::{Failure, SourceReport};
 use tsq_proto::Offset;
 
+use crate::trust::Distrust;
+
 /// What the servers' answers amount to.
 #[derive(Clone, Debug)]
 pub struct Analysis {
@@ -39,6 +41,8 @@ pub enum NoResult {
     },
     /// There is no majority.
     Disagreement(Disagreement),
+    /// Servers agree and are not believed.
+    Distrusted(Distrust),
 }
 
 impl fmt::Display for NoResult {
@@ -57,6 +61,7 @@ impl fmt::Display for NoResult {
                 if *refused == 1 { " was" } else { "s were" }
             ),
             Self::Disagreement(disagreement) => disagreement.fmt(f),
+            Self::Distrusted(distrust) => distrust.fmt(f),
         }
     }
 }
@@ -242,6 +247,7 @@ mod tests {
             address: address.parse().ok(),
             transport: None,
             trust: TrustKind::Pin,
+            presented: None,
             asked: 5,
             sent: 5,
             superseded: 0,

@@ -35,8 +35,8 @@ pub struct Args {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub queries: u16,
 
-    /// Do nothing when the clock is further off than this, in milliseconds
-    #[arg(long, value_name = "MS", default_value = "1000", value_parser = milliseconds)]
+    /// Do nothing when the clock is further off than this, in milliseconds; "none" sets no limit
+    #[arg(long, value_name = "MS", default_value = "1000", value_parser = milliseconds_or_none)]
     pub max_offset: f64,
 
     /// Slew up to this offset and step beyond it, in milliseconds
@@ -95,6 +95,14 @@ pub struct Args {
     #[arg(long)]
     pub no_metadata: bool,
 
+    /// Whether the dates of certificates may wait until enough servers agree on the time
+    #[arg(long, value_enum, default_value = "auto")]
+    pub bootstrap: BootstrapArg,
+
+    /// Believe dates that waited once this many servers with different public keys agree
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..))]
+    pub bootstrap_servers: u8,
+
     /// Do not check certificates. Only with --dry-run: whoever answers could be anyone
     #[arg(long, conflicts_with_all = ["ca", "pin", "server_name"])]
     pub insecure: bool,
@@ -149,6 +157,17 @@ pub enum TransportArg {
     Stream,
 }
 
+/// When the dates of certificates may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BootstrapArg {
+    /// While the clock is not known to be right, and there are enough servers, or a --pin
+    Auto,
+    /// Never: this host's clock decides
+    Never,
+    /// Whatever the kernel says of the clock, if there are enough servers, or a --pin
+    Always,
+}
+
 /// Milliseconds, with a fraction if wanted: finite, not negative, at most a day's worth of years.
 fn milliseconds(text: &str) -> Result<f64, String> {
     let value: f64 = text
@@ -161,6 +180,14 @@ fn milliseconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The same; `none` is the most that there can be.
+fn milliseconds_or_none(text: &str) -> Result<f64, String> {
+    match text {
+        "none" => Ok(MAX_MS),
+        text => milliseconds(text).map_err(|problem| format!("{problem}, nor \"none\"")),
+    }
+}
+
 /// About 68 years: half an NTP era, beyond which an offset has no meaning.
 const MAX_MS: f64 = 2_147_483_648_000.0;
 
@@ -169,7 +196,7 @@ Positive offset: this host's clock is behind.
 
 Exit codes: 0 adjusted, or nothing to do (or, with --dry-run, measured); 1 internal error; 2 usage;
 3 no usable answer; 4 the servers disagree; 5 offset past --max-offset; 6 no permission to set the
-clock; 7 no answer, and a certificate was refused.
+clock; 7 no answer that can be trusted: certificates refused, or dates that waited do not hold.
 
 Examples:
   tsq-adjtime --dry-run time1.example time2.example
@@ -194,6 +221,12 @@ mod tests {
         let ms = (args.max_offset, args.slew_threshold, args.timeout);
         assert_eq!(ms, (1000.0, 128.0, 3000.0));
         assert!(!args.dry_run && !args.insecure && !args.no_verify);
+    }
+
+    #[test]
+    fn limit_of_none_is_the_most_there_can_be() {
+        let args = Args::try_parse_from(["tsq-adjtime", "a", "--max-offset", "none"]).unwrap();
+        assert_eq!(args.max_offset, MAX_MS);
     }
 
     #[test]

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tsq_algo::RejectReason;
-use tsq_client::{Rejection, SourceReport};
+use tsq_client::trust::Presented;
+use tsq_client::{Rejection, SourceReport, TrustRefusal};
 use tsq_net::StampSource;
-use tsq_proto::Offset;
+use tsq_proto::{HostTime, Offset};
 
 use crate::analysis::Verdict;
 use crate::outcome::{Action, Outcome};
+use crate::trust::{Distrust, TrustReport};
 
 /// Prints `outcome` as one line.
 ///
@@ -37,6 +39,7 @@ struct Result {
     duration_ns: u64,
     round_trips: u32,
     exit_code: u8,
+    trust: Option<Trust>,
     sources: Vec<Source>,
     #[serde(skip_serializing_if = "Option::is_none")]
     self_test: Option<SelfTest>,
@@ -48,6 +51,7 @@ struct Source {
     address: Option<String>,
     transport: Option<&'static str>,
     trust: &'static str,
+    certificate: Option<Certificate>,
     stratum: Option<u8>,
     asked: u32,
     answered: usize,
@@ -73,6 +77,27 @@ struct Sample {
     accepted: bool,
     reason: Option<&'static str>,
     detail: Option<String>,
+}
+
+/// How far the result can be trusted.
+#[derive(Serialize)]
+struct Trust {
+    before: &'static str,
+    state: &'static str,
+    clock: &'static str,
+    floor_ns: i64,
+    floor_source: &'static str,
+    agreed_ns: Option<i64>,
+    keys: usize,
+    refused: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Certificate {
+    key: Option<String>,
+    not_before_s: Option<u64>,
+    not_after_s: Option<u64>,
+    deferred: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -105,6 +130,7 @@ impl Result {
             duration_ns: nanos(outcome.elapsed),
             round_trips: outcome.round_trips(),
             exit_code: outcome.exit.code(),
+            trust: outcome.trust.as_ref().map(trust),
             sources: (0..outcome.sources.len())
                 .map(|index| source(outcome, index))
                 .collect(),
@@ -114,6 +140,29 @@ impl Result {
                 worst_error_ns: floor.worst.map(nanos),
             }),
         }
+    }
+}
+
+fn trust(report: &TrustReport) -> Trust {
+    Trust {
+        before: report.before.name(),
+        state: report.state.name(),
+        clock: report.clock.name(),
+        floor_ns: report.floor.at.as_unix_nanos(),
+        floor_source: report.floor.source.name(),
+        agreed_ns: report.agreed.map(HostTime::as_unix_nanos),
+        keys: report.keys,
+        refused: report.refused.map(Distrust::name),
+    }
+}
+
+fn certificate(presented: &Presented) -> Certificate {
+    let validity = presented.validity();
+    Certificate {
+        key: presented.key().map(|key| key.to_string()),
+        not_before_s: validity.map(|dates| dates.not_before),
+        not_after_s: validity.map(|dates| dates.not_after),
+        deferred: presented.deferred().map(TrustRefusal::name),
     }
 }
 
@@ -144,6 +193,7 @@ fn source(outcome: &Outcome, index: usize) -> Source {
         address: report.address.map(|address| address.to_string()),
         transport: report.transport.map(tsq_client::Transport::name),
         trust: report.trust.name(),
+        certificate: report.presented.as_ref().map(certificate),
         stratum: report
             .accepted()
             .find_map(|answer| answer.sample.time_source)

@@ -3,8 +3,8 @@
 //! The command is a few lines over this library. One run goes through
 //!
 //! 1. [`args`] and [`settings`]: what was asked, checked before anything is sent;
-//! 2. [`run`]: measure (`tsq-client`), [`analysis`] and decision (`tsq-algo`), adjustment
-//!    (`tsq-clock`), and a second measurement of what remains;
+//! 2. [`run`]: measure (`tsq-client`), [`analysis`] and decision (`tsq-algo`) as far as [`trust`]
+//!    allows, adjustment (`tsq-clock`), and a second measurement of what remains;
 //! 3. [`outcome`]: everything a reader could want to know, printed by [`table`] or [`json`].
 //!
 //! [`self_test`] does the same against two servers of its own; [`receipt`] keeps signed exchanges
@@ -22,3 +22,4 @@ pub mod run;
 pub mod self_test;
 pub mod settings;
 pub mod table;
+pub mod trust;

@@ -8,6 +8,7 @@ use tsq_clock::ClockError;
 use tsq_proto::Offset;
 
 use crate::analysis::{Analysis, NoResult};
+use crate::trust::TrustReport;
 
 /// How a run ended: the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub enum Exit {
     PastLimit = 5,
     /// The clock may not be set.
     NoPermission = 6,
-    /// No usable answer, and a certificate was refused.
+    /// No answer that can be trusted: certificates refused, or a time that cannot be true.
     TrustRefused = 7,
 }
 
@@ -92,6 +93,8 @@ pub struct Outcome {
     pub exit: Exit,
     /// Why no receipt could be kept, although one was wanted.
     pub receipt_problem: Option<String>,
+    /// How far the result can be trusted; None of a self-test, which asks nobody else.
+    pub trust: Option<TrustReport>,
     /// Only of the self-test.
     pub self_test: Option<crate::self_test::Floor>,
 }

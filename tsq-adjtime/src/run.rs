@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tsq_algo::{Combined, Decision, Policy, RESOLUTION, decide};
 use tsq_client::Session;
+use tsq_client::trust::Floor;
 use tsq_clock::{Clock, ClockError, DryRun, Limits, SystemClock};
 use tsq_proto::{HostTime, Offset};
 
@@ -13,7 +14,8 @@ use crate::args::{Args, Command};
 use crate::outcome::{Action, Exit, Outcome, Remaining, exit_of};
 use crate::progress::Line;
 use crate::settings::{Settings, Unusable};
-use crate::{json, receipt, self_test, table};
+use crate::trust::{Rule, Standing};
+use crate::{json, receipt, self_test, table, trust};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,8 +112,14 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
     // The kernel turns receive stamps on a little after the first socket that wants them.
     let _ = tsq_net::kernel_clock();
 
-    let mut session =
-        Session::new(settings.servers.clone(), settings.options.clone()).map_err(internal)?;
+    let floor = Floor::of_build();
+    let rule = Rule {
+        clock: Standing::of(clock.read(), floor),
+        floor,
+        keys: settings.bootstrap_servers,
+    };
+    let servers = settings.servers_for(rule.clock);
+    let mut session = Session::new(servers, settings.options.clone()).map_err(internal)?;
     let mut line = Line::new(!view.json);
     let verify = settings.verify && !settings.dry_run;
     let end = start + settings.timeout;
@@ -120,10 +128,10 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
     } else {
         end
     };
-    let sources = session
+    let mut sources = session
         .measure(first_end, &mut |progress| line.show(progress))
         .map_err(internal)?;
-    let analysis = Analysis::of(&sources);
+    let (analysis, trust) = trust::decide(&mut sources, clock.read(), &rule);
     let (action, mut exit) = adjust(&analysis, &settings.policy, clock.as_mut());
     // The clock may have been set by now: what follows must not hide that.
     let receipt_problem = settings.receipt.as_ref().and_then(|path| {
@@ -156,6 +164,7 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
         elapsed: start.elapsed(),
         exit,
         receipt_problem,
+        trust: Some(trust),
         self_test: None,
     })
 }
@@ -168,7 +177,7 @@ pub fn adjust(analysis: &Analysis, policy: &Policy, clock: &mut dyn Clock) -> (A
         Err(no_result) => {
             let exit = match no_result {
                 NoResult::NoAnswer { .. } => Exit::NoAnswer,
-                NoResult::TrustRefused { .. } => Exit::TrustRefused,
+                NoResult::TrustRefused { .. } | NoResult::Distrusted(_) => Exit::TrustRefused,
                 NoResult::Disagreement(_) => Exit::NoAgreement,
             };
             (Action::refused(no_result.to_string()), exit)

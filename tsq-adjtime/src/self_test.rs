@@ -135,6 +135,7 @@ fn report(sources: Vec<SourceReport>, elapsed: Duration) -> Outcome {
         elapsed,
         exit,
         receipt_problem: None,
+        trust: None,
         self_test: Some(Floor {
             kernel: kernel_clock(),
             median,

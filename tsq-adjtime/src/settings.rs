@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tsq_algo::Policy;
-use tsq_client::{Options, Server, Target, TransportChoice, Trust};
+use tsq_client::{Dates, Options, Server, Target, TransportChoice, Trust};
 use tsq_keys::VerifyKeys;
 
-use crate::args::{Args, TransportArg};
+use crate::args::{Args, BootstrapArg, TransportArg};
 use crate::outcome::Exit;
+use crate::trust::Standing;
 
 /// What a run is to do.
 #[derive(Clone, Debug)]
@@ -28,6 +29,10 @@ pub struct Settings {
     pub verify: bool,
     /// Where to keep receipts.
     pub receipt: Option<PathBuf>,
+    /// When the dates of certificates may wait.
+    pub bootstrap: BootstrapArg,
+    /// How many servers with different keys must agree then.
+    pub bootstrap_servers: usize,
 }
 
 /// The run cannot begin.
@@ -109,7 +114,31 @@ impl Settings {
             dry_run: args.dry_run,
             verify: !args.no_verify,
             receipt: args.receipt.clone(),
+            bootstrap: args.bootstrap,
+            bootstrap_servers: usize::from(args.bootstrap_servers),
         })
+    }
+
+    /// The servers, with the dates of their certificates allowed to wait where that may be and can
+    /// come to something: while the clock is in doubt, and enough servers could vouch for each other.
+    pub fn servers_for(&self, clock: Standing) -> Vec<Server> {
+        let in_doubt = match self.bootstrap {
+            BootstrapArg::Auto => clock != Standing::Synchronised,
+            BootstrapArg::Never => false,
+            BootstrapArg::Always => true,
+        };
+        let pinned = self.servers.iter().any(|server| server.trust.is_pinned());
+        let could_vouch = pinned || self.servers.len() >= self.bootstrap_servers;
+        let dates = if in_doubt && could_vouch {
+            Dates::MayWait
+        } else {
+            Dates::Now
+        };
+        let with_dates = |server: &Server| Server {
+            dates,
+            ..server.clone()
+        };
+        self.servers.iter().map(with_dates).collect()
     }
 }
 
@@ -194,6 +223,38 @@ mod tests {
         .unwrap();
         assert_eq!(settings.policy.max_offset, Duration::from_micros(1_444_208));
         assert_eq!(settings.timeout, Duration::from_micros(500));
+    }
+
+    #[test]
+    fn dates_wait_only_while_the_clock_is_in_doubt_and_if_enough_can_vouch() {
+        let dates = |words: &[&str], clock| {
+            let settings = resolve(&[words, &["--timeout", "1"]].concat()).unwrap();
+            let servers = settings.servers_for(clock);
+            assert!(servers.windows(2).all(|two| two[0].dates == two[1].dates));
+            servers[0].dates
+        };
+        let in_doubt = [
+            Standing::Unsynchronised,
+            Standing::BelowFloor,
+            Standing::Unreadable,
+        ];
+        for clock in in_doubt {
+            assert_eq!(dates(&["a", "--pin", PIN], clock), Dates::MayWait);
+            let never = ["a", "--pin", PIN, "--bootstrap", "never"];
+            assert_eq!(dates(&never, clock), Dates::Now);
+            for (servers, expected) in [
+                (&["a", "b"][..], Dates::Now),
+                (&["a", "b", "c"], Dates::MayWait),
+            ] {
+                // Without --dry-run this would be refused, and nothing is asked here.
+                let words = [servers, &["--insecure", "--dry-run"]].concat();
+                assert_eq!(dates(&words, clock), expected, "{servers:?}");
+            }
+        }
+        let kept = Standing::Synchronised;
+        assert_eq!(dates(&["a", "--pin", PIN], kept), Dates::Now);
+        let always = ["a", "--pin", PIN, "--bootstrap", "always"];
+        assert_eq!(dates(&always, kept), Dates::MayWait);
     }
 
     #[test]

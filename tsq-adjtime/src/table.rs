@@ -4,12 +4,14 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use tsq_algo::SourceEstimate;
-use tsq_client::SourceReport;
+use tsq_client::trust::Presented;
+use tsq_client::{SourceReport, TrustRefusal};
 use tsq_proto::Offset;
 
 use crate::analysis::Verdict;
 use crate::json::stamps;
 use crate::outcome::{Action, Outcome};
+use crate::trust::TrustReport;
 
 /// Prints the table of servers and a line with the result.
 ///
@@ -131,6 +133,9 @@ fn conclusion(outcome: &Outcome) -> Vec<String> {
         lines.extend(floor.lines());
         return lines;
     }
+    if let Some(trust) = &outcome.trust {
+        lines.extend(trust_lines(outcome, trust));
+    }
     lines.push(action(&outcome.action, outcome.dry_run));
     if let Some(remaining) = &outcome.remaining {
         lines.push(match &remaining.measured {
@@ -139,6 +144,46 @@ fn conclusion(outcome: &Outcome) -> Vec<String> {
         });
     }
     lines
+}
+
+/// The trust state; and which certificates' dates waited, and what became of them.
+fn trust_lines(outcome: &Outcome, trust: &TrustReport) -> Vec<String> {
+    let keys = match trust.keys {
+        0 => String::new(),
+        1 => ", by 1 key".to_string(),
+        keys => format!(", by {keys} different keys"),
+    };
+    let TrustReport { before, state, .. } = trust;
+    let clock = trust.clock;
+    let mut lines = vec![if before == state {
+        format!("trust: {state} (the clock is {clock})")
+    } else {
+        format!("trust: {before} -> {state}{keys} (the clock is {clock})")
+    }];
+    for (index, source) in outcome.sources.iter().enumerate() {
+        let Some(refusal) = source.presented.as_ref().and_then(Presented::deferred) else {
+            continue;
+        };
+        let (server, by_our_clock) = (&source.server, date_words(refusal));
+        let then = match &outcome.analysis.verdicts[index] {
+            Verdict::Used => "is valid at the time agreed on",
+            Verdict::Falseticker { .. } | Verdict::Duplicate { .. } => "was not needed",
+            Verdict::Unresolved | Verdict::Failed(_) => "is not believed",
+        };
+        lines.push(format!(
+            "  {server}: its certificate, {by_our_clock}, {then}"
+        ));
+    }
+    lines
+}
+
+fn date_words(refusal: &TrustRefusal) -> &'static str {
+    match refusal {
+        TrustRefusal::NotYetValid { .. } => "by our slow clock not yet valid",
+        TrustRefusal::Expired { .. } => "by our fast clock expired",
+        // Only dates wait.
+        _ => "refused",
+    }
 }
 
 fn action(action: &Action, dry_run: bool) -> String {

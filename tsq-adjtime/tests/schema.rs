@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use tsq_interop::{Adjtime, Outcome, Server, closed_port};
+use tsq_interop::{Adjtime, Certs, Outcome, Server, closed_port};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../schema/result.schema.json")).expect("it is JSON")
@@ -86,6 +86,38 @@ fn runs_without_trust_are_described() {
     let server = Server::start(&[]);
     let (address, pin) = (server.address().to_string(), "00".repeat(32));
     valid(&Adjtime::dry_run(&["--pin", &pin, &address]).outcome, 7);
+}
+
+#[test]
+fn runs_with_dates_that_wait_are_described() {
+    let certs = Certs::new();
+    let files = certs.server("server", "127.0.0.1", &[]);
+    let server = Server::start(&["--cert", &files.cert, "--key", &files.key]);
+    for (shift, name) in [
+        ("-1000d", "certificate_not_yet_valid"),
+        ("+1000d", "certificate_expired"),
+    ] {
+        let options = ["--bootstrap", "always", "--max-offset", "none"];
+        let object = valid(&ask(&[&server], shift, &options), 0);
+        assert_eq!(object["trust"]["state"], "verified", "{object:#}");
+        let certificate = &object["sources"][0]["certificate"];
+        assert_eq!(certificate["deferred"], name, "{object:#}");
+        for (pointer, wrong) in [
+            ("/trust/state", json!("certain")),
+            ("/trust/clock", Value::Null),
+            ("/trust/floor_ns", json!(0.5)),
+            ("/trust/keys", json!(-1)),
+            ("/trust/refused", json!("no")),
+            ("/sources/0/certificate/key", json!("12ab")),
+            ("/sources/0/certificate/not_after_s", json!(-1)),
+            (
+                "/sources/0/certificate/deferred",
+                json!("certificate_wrong_name"),
+            ),
+        ] {
+            assert_refused(&object, pointer, |value| *value = wrong);
+        }
+    }
 }
 
 /// Where a change is made, as a JSON pointer, and what.
