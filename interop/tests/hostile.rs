@@ -99,12 +99,33 @@ fn delay_below_zero_is_refused() {
 // tsq: E4 E3
 #[test]
 fn time_ten_years_away_is_past_every_limit() {
-    for report in ask_hostile("far-future") {
+    let certs = Certs::new();
+    let files = certs.server("server", "127.0.0.1", &["--days", "9000"]);
+    let identity = ["--cert", files.cert.as_str(), "--key", &files.key];
+    let peer = Peer::start(
+        "hostile_server.py",
+        &[&identity[..], &["--mode", "far-future"]].concat(),
+    );
+    for transport in TRANSPORTS {
+        let address = peer.address().to_string();
+        let words = ["--pin", peer.pin(), "--transport", transport, &address];
+        let report = Adjtime::dry_run(&words);
         assert_eq!(report.outcome.code, Some(5), "{report:#?}");
         assert_eq!(report.json["action"], "refused", "{report:#?}");
         // It votes, and what it says is shown; nothing is done about it.
         assert_eq!(report.source(0, "answered"), 5, "{report:#?}");
         assert!(report.offset_ms().unwrap() > 300e9, "{report:#?}");
+    }
+}
+
+/// Its certificate ends tomorrow.
+#[test]
+fn time_outside_the_servers_own_certificate_is_not_believed() {
+    for report in ask_hostile("far-future") {
+        assert_eq!(report.outcome.code, Some(7), "{report:#?}");
+        assert_eq!(report.offset_ms(), None, "{report:#?}");
+        let verdict = report.source(0, "verdict");
+        assert_eq!(verdict, "certificate_expired", "{report:#?}");
     }
 }
 
