@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tsq_fuzz::input::{put_bytes, put_text};
+use tsq_fuzz::receipt_verifier::{Edit, Forgery, good_file};
 use tsq_fuzz::response_validator::{Case, OWN};
 use tsq_fuzz::server_endpoint::Step;
 use tsq_proto::{Answer, HostTime};
@@ -20,6 +21,7 @@ fn main() {
         ("request_handler", request_handler()),
         ("response_validator", response_validator()),
         ("server_endpoint", server_endpoint()),
+        ("receipt_verifier", receipt_verifier()),
     ] {
         write(target, &seeds);
     }
@@ -182,6 +184,46 @@ fn put_pairs(seed: &mut Vec<u8>, pairs: &[(&str, &str)]) {
         put_text(seed, key);
         put_text(seed, value);
     }
+}
+
+/// The good file as it is, changed, and forged.
+fn receipt_verifier() -> Seeds {
+    let edits: [(&str, Edit<'_>); 11] = [
+        ("unchanged", Edit::Change { at: 0, by: 0 }),
+        ("changed", Edit::Change { at: 200, by: 1 }),
+        ("changed-name", Edit::Change { at: 100, by: 1 }),
+        ("shorter", Edit::Remove { at: 200, count: 2 }),
+        ("longer", Edit::Repeat { at: 200, count: 2 }),
+        ("spaced", Edit::Insert { at: 1, bytes: b" " }),
+        ("cut", Edit::Cut { at: 1000 }),
+        ("cut-to-nothing", Edit::Cut { at: 0 }),
+        ("swapped", Edit::SwapLines { one: 1, other: 2 }),
+        ("doubled", Edit::RepeatLine { line: 1 }),
+        ("removed", Edit::RemoveLine { line: 3 }),
+    ];
+    let edits = edits.map(|(name, edit)| {
+        let mut seed = vec![1];
+        edit.put(&mut seed);
+        (format!("edited-{name}"), seed)
+    });
+    // At these bytes: the nonce, the end of a plain request, the end of T3.
+    let places = [2_u8, 18, 37];
+    let fields = (0..15).flat_map(|field| places.map(|at| (field, at)));
+    let forgeries = fields.map(|(field, at)| {
+        let mut seed = vec![2];
+        let forgery = Forgery {
+            receipt: 1,
+            field,
+            at,
+            by: 1,
+        };
+        forgery.put(&mut seed);
+        (format!("forged-{field}-{at}"), seed)
+    });
+    let whole = ("file".into(), [&[0], good_file()].concat());
+    let mut seeds: Seeds = edits.into_iter().chain(forgeries).chain([whole]).collect();
+    seeds.insert("nothing".into(), vec![0]);
+    seeds
 }
 
 fn server_endpoint() -> Seeds {

@@ -20,6 +20,12 @@ pub struct Key {
 }
 
 impl Key {
+    /// By which answers name it.
+    #[must_use]
+    pub const fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Whether `block`, the value of a Signature Block, signs `message` with this key. Uses `ring` and nothing of ours.
     #[must_use]
     pub fn signed(&self, message: &[u8], block: &[u8]) -> bool {

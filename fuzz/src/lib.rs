@@ -12,6 +12,7 @@ pub mod codec_values;
 mod elements;
 pub mod input;
 pub mod keys;
+pub mod receipt_verifier;
 pub mod request_handler;
 pub mod response_validator;
 pub mod server_endpoint;
@@ -57,5 +58,10 @@ mod tests {
     #[test]
     fn server_endpoint_holds_for_every_seed() {
         replay("seeds/server_endpoint", crate::server_endpoint::check);
+    }
+
+    #[test]
+    fn receipt_verifier_holds_for_every_seed() {
+        replay("seeds/receipt_verifier", crate::receipt_verifier::check);
     }
 }

@@ -8,12 +8,13 @@ use crate::tally::Tally;
 use crate::workspace::Workspace;
 
 /// Every binary of `fuzz/Cargo.toml`.
-const TARGETS: [&str; 5] = [
+const TARGETS: [&str; 6] = [
     "codec_values",
     "codec_bytes",
     "request_handler",
     "response_validator",
     "server_endpoint",
+    "receipt_verifier",
 ];
 
 /// Enough to run all seeds and a little further; finding more takes the long runs of `fuzz/README.md`.
