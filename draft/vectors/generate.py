@@ -399,8 +399,11 @@ def exchange(rules: str, name: str, base_ns: int, times: tuple[int, int, int, in
     t1, t2, t3, t4 = (base_ns + time for time in times)
     answer = more.pop("answer", ASK + tlv(RECEIVE, u64(ntp(t2))) + tlv(SEND, u64(ntp(t3))))
     limit = more.pop("limit_ns", DAY_NS)
+    precise = more.pop("precise_length", None)
     head = {"name": name, "rules": rules.split(), "kind": "exchange", "hex": answer.hex(), "nonce": N.hex()}
     head |= {"t1_ns": t1, "t4_ns": t4, "offset_limit_ns": limit}
+    if precise is not None:
+        head["precise_length"] = precise
     if refusal := more.pop("refusal", None):
         return {**head, "verdict": "refused", "refusal": refusal}
     assert not more
@@ -408,6 +411,11 @@ def exchange(rules: str, name: str, base_ns: int, times: tuple[int, int, int, in
     assert delay > 0 and twice_offset % 2 == 0 and abs(twice_offset) <= 2 * limit
     sample = {"t2_ns": t2, "t3_ns": t3, "offset_ns": twice_offset // 2, "delay_ns": delay}
     return {**head, "verdict": "accepted", "meaning": sample}
+
+
+# T2 and T3 of GIVE, in nanoseconds after T2.
+EXACT = (0, T3 - T2)
+PRECISE = GIVE + tlv(PRECISION) + padding(10)
 
 
 def exchanges() -> list[dict[str, Any]]:
@@ -440,6 +448,9 @@ def exchanges() -> list[dict[str, Any]]:
         exchange("E4 M11", "no nonce", T2, (0, 0, 0, 20_000), answer=GIVE[18:], refusal="nonce_missing"),
         exchange("E4 T1", "nonce of 15 bytes", T2, (0, 0, 0, 20_000), answer=tlv(NONCE, N[:15]) + GIVE[18:], refusal="nonce_malformed"),
         exchange("E4 M1", "answer cut off", T2, (0, 0, 0, 20_000), answer=GIVE[:-1], refusal="malformed"),
+        exchange("M6", "precision acknowledged at the request's length", T2, (0, *EXACT, 20_000), answer=PRECISE, precise_length=50),
+        exchange("M6", "precision acknowledged at another length", T2, (0, *EXACT, 20_000), answer=PRECISE, precise_length=51, refusal="precision_length"),
+        exchange("M6", "precision not acknowledged", T2, (0, *EXACT, 20_000), answer=GIVE, precise_length=51),
         exchange("M3", "server error", T2, (0, 0, 0, 20_000), answer=error(1, b"no") + GIVE, refusal="server_error"),
     ]
 

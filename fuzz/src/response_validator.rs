@@ -94,6 +94,7 @@ pub fn check(input: &[u8]) {
     let foreign = judge(&case, FOREIGN, &answer);
     assert!(accepted.is_err() || foreign == Err(Refusal::NonceMismatch));
     signature_is_required(&case, &answer, accepted);
+    precision_keeps_its_length(&case, &answer, accepted);
 }
 
 /// The nonce of every query here: the vectors' own.
@@ -129,6 +130,21 @@ fn sample_is_sound(case: &Case, sample: &Sample, limit: Duration) {
         ((n2 - n1) + (n3 - n4)) / 2
     );
     assert!(sample.offset.abs() <= limit);
+}
+
+// tsq: M6 T8
+fn precision_keeps_its_length(case: &Case, answer: &[u8], accepted: Result<Sample, Refusal>) {
+    let acknowledged = elements(answer).iter().any(|(kind, _)| *kind == 250);
+    let limit = Duration::from_nanos(case.limit);
+    for request_len in [answer.len(), answer.len() + 1] {
+        let query = Query::new(Nonce::new(OWN), case.t1()).with_precision(request_len);
+        let precise = query.finish(answer, case.t4(), limit);
+        if acknowledged && request_len != answer.len() {
+            assert!(precise.is_err(), "precise, and of another length");
+        } else {
+            assert_eq!(precise, accepted);
+        }
+    }
 }
 
 // tsq: M4 M5

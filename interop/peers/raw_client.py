@@ -63,6 +63,7 @@ class RawClient(ClientProtocol):
 async def main(args: argparse.Namespace) -> None:
     """Send the bytes, then a proper request."""
     configuration = client_configuration(args, datagrams=True)
+    configuration.max_datagram_size = args.packet_size
     async with connect(args.host, args.port, configuration=configuration, create_protocol=RawClient) as client:
         answer = await client.ask(args.mode, bytes.fromhex(args.hex), args.ending)
         nonce = tlv(NONCE, secrets.token_bytes(16))
@@ -80,4 +81,5 @@ if __name__ == "__main__":
     parser.add_argument("--mode", required=True, choices=["stream", "datagram"])
     parser.add_argument("--hex", required=True, help="the bytes of the request; may be empty on a stream")
     parser.add_argument("--ending", default="fin", choices=["fin", "open", "reset"], help="of the stream")
+    parser.add_argument("--packet-size", type=int, default=1200, help="the longest UDP payload to send")
     asyncio.run(main(parser.parse_args()))

@@ -113,6 +113,21 @@ fn answer_is_the_mandatory_38_bytes_or_as_long_as_a_precise_request() {
     }
 }
 
+/// It cannot have an answer as long as itself, but the time it can have.
+// tsq: M6
+#[test]
+fn precise_datagram_longer_than_any_answer_is_answered_without_precision() {
+    let server = Server::start(&[]);
+    let padding = format!("feff{}", "00".repeat(255)).repeat(4);
+    // Behind the padding above come 2 bytes and these. The server's packets have 1200 bytes, the last two do not fit.
+    for (rest, length) in [(50, 1100), (140, 38), (240, 38)] {
+        let request = format!("{NONCE}fa00{padding}fe{rest:02x}{}", "00".repeat(rest));
+        let report = send(&server, "datagram", &request, &["--packet-size", "1400"]);
+        let answer = report["answer"].as_str().unwrap();
+        assert_eq!(answer.len(), 2 * length, "{answer}");
+    }
+}
+
 // tsq: M11 T5 T11
 #[test]
 fn metadata_come_after_the_mandatory_elements_when_asked_for() {

@@ -43,6 +43,23 @@ fn ask(servers: &[&Server], shift: &str, options: &[&str]) -> Outcome {
     Adjtime::dry_run_at(shift, &words).outcome
 }
 
+/// The first column of the table of rule E4.
+// tsq: E4
+#[test]
+fn every_reason_of_the_protocol_is_described() {
+    let schema = SCHEMA.to_string();
+    let protocol = include_str!("../../draft/protocol.md");
+    let rule = protocol.split("#### ").find(|rule| rule.starts_with("E4"));
+    let rows = rule.unwrap().lines().filter(|line| line.starts_with("| `"));
+    let names: Vec<&str> = rows
+        .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+        .collect();
+    assert!(names.len() >= 12, "{names:?}");
+    for name in names {
+        assert!(schema.contains(&format!("\"{name}\"")), "{name}");
+    }
+}
+
 #[test]
 fn self_test_is_described() {
     assert!(self_test()["self_test"].is_object());

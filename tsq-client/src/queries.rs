@@ -208,7 +208,8 @@ impl Queries {
             waiting.received.extend_from_slice(data);
             waiting.arrived = Some(arrived);
         }
-        if !finished && !self.terms.is_whole(&waiting.received) {
+        let asked = waiting.request.len();
+        if !finished && !self.terms.is_whole(asked, &waiting.received) {
             return false;
         }
         self.conclude(index, |terms, waiting| {
@@ -320,7 +321,8 @@ fn judge(terms: &Terms, waiting: &Waiting, message: &[u8], t4: Stamp) -> Result<
     if let Some(by) = ClockPair::read().stepped_since(&departed.clocks) {
         return Err(Rejection::Refused(Refusal::ClockStepped { by }));
     }
-    let sample = terms.judge(waiting.nonce, departed.t1.time, message, t4.time)?;
+    let length = waiting.request.len();
+    let sample = terms.judge(waiting.nonce, length, departed.t1.time, message, t4.time)?;
     let both_kernel = departed.t1.source == StampSource::Kernel && t4.source == StampSource::Kernel;
     let timestamps = if both_kernel {
         StampSource::Kernel
@@ -497,6 +499,49 @@ mod tests {
         assert!(!queries.stream(stream, &message[18..30], false, arrived));
         assert!(queries.stream(stream, &message[30..], false, arrived));
         assert_eq!(reasons(&queries), ["ok"]);
+    }
+
+    // tsq: M6
+    #[test]
+    fn precise_stream_answer_is_whole_at_the_length_of_its_request() {
+        let precise = Terms {
+            precision: true,
+            ..terms()
+        };
+        let mut queries = Queries::new(1, PATIENCE, precise);
+        let stream = StreamId::new(tsq_net::Side::Client, tsq_net::Dir::Bi, 0);
+        let asked = queries.next_ask(nonce(1)).unwrap();
+        queries.asked(&asked, Transport::Stream, Some(stream), Instant::now());
+        let before = tsq_net::now();
+        queries.departed(1, Departure { id: None, before });
+        let now = tsq_net::now().to_ntp();
+        let mut message = vec![0; asked.request.len()];
+        let response = Response::new(nonce(1), now, now).with_precision();
+        response
+            .padded_to(message.len())
+            .encode(&mut message)
+            .unwrap();
+        let arrived = arrived_now();
+        assert!(!queries.stream(stream, &message[..40], false, arrived));
+        assert!(queries.stream(stream, &message[40..], false, arrived));
+        assert_eq!(reasons(&queries), ["ok"]);
+    }
+
+    // tsq: M6
+    #[test]
+    fn precise_answer_of_another_length_is_refused() {
+        let precise = Terms {
+            precision: true,
+            ..terms()
+        };
+        let mut queries = Queries::new(1, PATIENCE, precise);
+        ask(&mut queries, 1, Instant::now());
+        let now = tsq_net::now().to_ntp();
+        let mut message = [0; 40];
+        let response = Response::new(nonce(1), now, now).with_precision();
+        response.encode(&mut message).unwrap();
+        queries.datagram(&message, arrived_now());
+        assert_eq!(reasons(&queries), ["precision_length"]);
     }
 
     #[test]

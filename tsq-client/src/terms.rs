@@ -59,28 +59,35 @@ impl Terms {
 
     /// Whether these bytes of a stream are a whole answer, although more might follow: servers in
     /// the field keep their side open for seconds (F3).
-    // tsq: F3
-    pub(crate) fn is_whole(&self, received: &[u8]) -> bool {
+    // tsq: F3 M6
+    pub(crate) fn is_whole(&self, request_len: usize, received: &[u8]) -> bool {
         if !matches!(sequence(received), Sequence::Complete) {
             return false;
         }
         match Answer::decode(received) {
-            Ok(Answer::Response(response)) => self.keys.is_none() || response.signature().is_some(),
+            Ok(Answer::Response(response)) => {
+                let padding_to_come = response.precision() && received.len() < request_len;
+                !padding_to_come && (self.keys.is_none() || response.signature().is_some())
+            }
             Ok(Answer::Error(_)) => true,
             Err(malformed) => !matches!(malformed, Malformed::MissingElement { .. }),
         }
     }
 
     /// The sample an answer gives, or why it gives none.
-    // tsq: E4 E5 M5 F5
+    // tsq: E4 E5 M5 M6 F5
     pub(crate) fn judge(
         &self,
         nonce: Nonce,
+        request_len: usize,
         t1: HostTime,
         answer: &[u8],
         t4: HostTime,
     ) -> Result<Sample, Rejection> {
-        let query = Query::new(nonce, t1);
+        let mut query = Query::new(nonce, t1);
+        if self.precision {
+            query = query.with_precision(request_len);
+        }
         let sample = match &self.keys {
             Some(keys) => {
                 query

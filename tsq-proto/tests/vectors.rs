@@ -86,14 +86,17 @@ fn every_answer_is_read_as_its_vector_says() {
     });
 }
 
-// tsq: E2 E3 E4 M3 T1
+// tsq: E2 E3 E4 M3 M6 T1
 #[test]
 fn every_exchange_is_measured_or_refused_as_its_vector_says() {
     for vector in vectors(EXCHANGES) {
         let name = text(&vector, "name");
         assert_eq!(vector["kind"], "exchange", "{name}");
         let nonce = unhex(text(&vector, "nonce")).try_into().unwrap();
-        let query = Query::new(Nonce::new(nonce), host_time(&vector, "t1_ns"));
+        let mut query = Query::new(Nonce::new(nonce), host_time(&vector, "t1_ns"));
+        if let Some(len) = vector["precise_length"].as_u64() {
+            query = query.with_precision(usize::try_from(len).unwrap());
+        }
         let limit = Duration::from_nanos(vector["offset_limit_ns"].as_u64().unwrap());
         let result = query.finish(&message(&vector), host_time(&vector, "t4_ns"), limit);
         match text(&vector, "verdict") {

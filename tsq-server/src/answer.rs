@@ -17,7 +17,8 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// Answers `request`, which arrived at `t2`; T3 is stamped as the last thing (but for a signature over it).
+/// Answers `request`, which arrived at `t2`, in at most `out.len()` bytes; T3 is stamped as the last thing (but for a
+/// signature over it).
 ///
 /// # Errors
 /// The request is malformed, or asks for what this server does not have. Nothing is to be sent in
@@ -26,7 +27,7 @@ pub fn answer<'b>(
     request: &[u8],
     t2: HostTime,
     teller: &'b Teller,
-    out: &'b mut [u8; MAX_ANSWER],
+    out: &'b mut [u8],
 ) -> Result<&'b [u8], Refused> {
     // tsq: M2
     let request = Request::decode(request).map_err(|malformed| Refused {

@@ -226,7 +226,10 @@ impl Service {
 
     fn answer_datagram(&mut self, conn: ConnId, request: &[u8], stamp: Stamp) {
         let mut out = [0; MAX_ANSWER];
-        match answer::answer(request, stamp.time, &self.teller, &mut out) {
+        // A precise answer is as long as its request, but only where one packet holds that.
+        // tsq: M6
+        let room = self.engine.max_datagram(conn).unwrap_or(0).min(MAX_ANSWER);
+        match answer::answer(request, stamp.time, &self.teller, &mut out[..room]) {
             Ok(answer) => {
                 if self.engine.send_datagram(conn, answer).is_ok() {
                     self.counts.datagrams += 1;

@@ -12,6 +12,8 @@ use crate::tlv::{ClockQuality, Nonce, SignatureAlgorithm};
 pub struct Query {
     nonce: Nonce,
     t1: HostTime,
+    /// Length of a request that asked for precision mode.
+    precise_len: Option<usize>,
 }
 
 impl Query {
@@ -19,7 +21,20 @@ impl Query {
     // tsq: E1
     #[must_use]
     pub const fn new(nonce: Nonce, t1: HostTime) -> Self {
-        Self { nonce, t1 }
+        Self {
+            nonce,
+            t1,
+            precise_len: None,
+        }
+    }
+
+    /// The request asked for [precision mode](crate::Request::with_precision) and had `request_len` bytes: an answer
+    /// that acknowledges it must have as many. One that does not acknowledge it may have any length.
+    // tsq: M6
+    #[must_use]
+    pub const fn with_precision(mut self, request_len: usize) -> Self {
+        self.precise_len = Some(request_len);
+        self
     }
 
     /// The nonce the answer must echo.
@@ -49,7 +64,7 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// The first [`Refusal`] in this order: malformed, server error, nonce, T4 before T1, T3 before T2, delay,
+    /// The first [`Refusal`] in this order: malformed, server error, nonce, length, T4 before T1, T3 before T2, delay,
     /// offset.
     // tsq: E2 E3 E4 E5 M3
     pub fn finish(
@@ -84,6 +99,9 @@ impl Query {
         }
         if let Some(keys) = keys {
             verify(&response, keys)?;
+        }
+        if let Some(request) = self.precise_len {
+            same_length(&response, request, answer.len())?;
         }
         self.measure(&response, t4, offset_limit)
     }
@@ -156,8 +174,8 @@ impl SignedQuery<'_> {
     ///
     /// # Errors
     ///
-    /// The first [`Refusal`] in this order: malformed, server error, nonce, no signature, no valid one, T4 before T1,
-    /// T3 before T2, delay, offset.
+    /// The first [`Refusal`] in this order: malformed, server error, nonce, no signature, no valid one, length, T4
+    /// before T1, T3 before T2, delay, offset.
     // tsq: M4 M5
     pub fn finish(
         &self,
@@ -178,6 +196,14 @@ fn verify(response: &Response<'_>, keys: &dyn Verifier) -> Result<(), Refusal> {
     let signed = response.signed_bytes();
     keys.verify(block.algorithm, block.key_id, signed, block.signature)
         .map_err(Refusal::SignatureInvalid)
+}
+
+// tsq: M6
+fn same_length(response: &Response<'_>, request: usize, answer: usize) -> Result<(), Refusal> {
+    if response.precision() && request != answer {
+        return Err(Refusal::PrecisionLength { request, answer });
+    }
+    Ok(())
 }
 
 /// One accepted measurement. All four timestamps went through every check.
@@ -348,6 +374,34 @@ mod tests {
             query.finish(&answer, HostTime::from_unix(0, 1), DAY),
             Err(Refusal::NonceMismatch)
         );
+    }
+
+    /// The outcome of an answer of 60 bytes to a request of `request_len` bytes in precision mode.
+    fn precise(request_len: usize, acknowledged: bool) -> Result<Sample, Refusal> {
+        let mut answer = [0; 60];
+        let response = if acknowledged {
+            response().with_precision()
+        } else {
+            response()
+        };
+        response.padded_to(60).encode(&mut answer).unwrap();
+        let t1 = HostTime::from_unix(1_795_000_000, 0);
+        let query = Query::new(NONCE, t1).with_precision(request_len);
+        query.finish(&answer, t1 + Offset::from_nanos(20), DAY)
+    }
+
+    // tsq: M6
+    #[test]
+    fn precision_acknowledged_at_another_length_is_refused() {
+        assert!(precise(60, true).is_ok());
+        for request in [59, 61] {
+            let refused = Refusal::PrecisionLength {
+                request,
+                answer: 60,
+            };
+            assert_eq!(precise(request, true), Err(refused));
+            assert!(precise(request, false).is_ok(), "not acknowledged");
+        }
     }
 
     // tsq: M3

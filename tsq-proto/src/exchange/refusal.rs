@@ -21,6 +21,14 @@ pub enum Refusal {
     /// A signature was asked for, and the answer's is not valid.
     // tsq: M5
     SignatureInvalid(SignatureRefusal),
+    /// The answer acknowledges precision mode, but has another length than the request.
+    // tsq: M6
+    PrecisionLength {
+        /// Bytes of the request.
+        request: usize,
+        /// Bytes of the answer.
+        answer: usize,
+    },
     /// It answers an older request than the last. Found by the caller, who knows the requests.
     Superseded,
     /// The server refused the request.
@@ -75,6 +83,7 @@ impl Refusal {
             Self::NonceMismatch => "nonce_mismatch",
             Self::SignatureMissing => "signature_missing",
             Self::SignatureInvalid(_) => "signature_invalid",
+            Self::PrecisionLength { .. } => "precision_length",
             Self::Superseded => "superseded",
             Self::ServerError { .. } => "server_error",
             Self::SendBeforeReceive { .. } => "send_before_receive",
@@ -94,6 +103,10 @@ impl fmt::Display for Refusal {
             Self::NonceMismatch => write!(f, "the answer's nonce is not the one sent"),
             Self::SignatureMissing => write!(f, "the answer is not signed"),
             Self::SignatureInvalid(why) => write!(f, "the answer's signature is not valid: {why}"),
+            Self::PrecisionLength { request, answer } => write!(
+                f,
+                "the answer claims precision mode, but has {answer} bytes where the request had {request}"
+            ),
             Self::Superseded => write!(f, "the answer belongs to an older request"),
             Self::ServerError { code, reason } => {
                 write!(f, "the server reports error {code}: \"{reason}\"")

@@ -57,8 +57,8 @@ impl<'b> Prepared<'b> {
     ///
     /// The answer has [`Response::MIN_LEN`] bytes and what of `contents` the request asks for: time source, clock
     /// quality and metadata for a Metadata Query, a Signature Block for a Signature Request. When the request asks
-    /// for precision mode and is long enough for all this, it is acknowledged and the answer, its Signature Block
-    /// included, is padded to the request's length; `out` must then have room for that.
+    /// for precision mode and is long enough for all this, and `out` has room for as much as the request, it is
+    /// acknowledged and the answer, its Signature Block included, is padded to the request's length.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl<'b> Prepared<'b> {
             .transpose()
             .map_err(AnswerRefused::Encode)?;
         let block_len = block.map_or(0, |block| block.encoded_len());
-        if let Some(len) = precision_len(&response, request, block_len) {
+        if let Some(len) = precision_len(&response, request, block_len, out.len()) {
             response = response.with_precision().padded_to(len);
         }
         if let Some(block) = block {
@@ -171,18 +171,20 @@ fn unsigned_block(signer: &dyn Signer) -> Result<SignatureBlock<'static>, Encode
 }
 
 /// The length to which the response is padded when it acknowledges precision mode, `block_len` bytes of Signature
-/// Block still to come. None unless the request asks for it and equal length can be had: padding takes no byte or at
-/// least two.
+/// Block still to come. None unless the request asks for it and equal length can be had: it must be within `room`,
+/// and padding takes no byte or at least two.
 // tsq: M6 M9
 fn precision_len(
     response: &Response<'_>,
     request: &Request<'_>,
     block_len: usize,
+    room: usize,
 ) -> Option<usize> {
-    if !request.asks_precision() {
+    let len = request.encoded_len();
+    if !request.asks_precision() || len > room {
         return None;
     }
-    let wanted = request.encoded_len().checked_sub(block_len)?;
+    let wanted = len.checked_sub(block_len)?;
     let acknowledging = response.with_precision().encoded_len();
     matches!(wanted.checked_sub(acknowledging)?, 0 | 2..).then_some(wanted)
 }
@@ -345,6 +347,17 @@ mod tests {
             .stamp(earlier);
         let response = Response::decode(message).unwrap();
         assert_eq!(response.send_timestamp(), response.receive_timestamp());
+    }
+
+    // tsq: M6
+    #[test]
+    fn precision_is_acknowledged_up_to_the_room_there_is() {
+        for (len, answered) in [(100, 100), (101, Response::MIN_LEN)] {
+            let request = Request::new(NONCE).with_precision().padded_to(len);
+            let mut out = [0; 100];
+            let message = Prepared::answer(&request, T2, &mut out).unwrap();
+            assert_eq!(message.len(), answered, "a request of {len} bytes");
+        }
     }
 
     #[test]
