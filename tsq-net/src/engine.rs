@@ -6,18 +6,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{
     ClientConfig, ConnectError, Connection, ConnectionEvent, ConnectionHandle, DatagramEvent, Dir,
-    Endpoint, EndpointConfig, Incoming, ReadError, SendDatagramError, ServerConfig, StreamEvent,
-    StreamId, VarInt,
+    Endpoint, EndpointConfig, Incoming, SendDatagramError, ServerConfig, StreamId, VarInt,
 };
 
 use crate::arena::Arena;
-use crate::event::{CloseReason, EarlyData, Event};
+use crate::event::{CloseReason, Event};
 use crate::shard::{ServerSecret, Shard, ShardIds};
 use crate::stamp::Stamp;
 use crate::timers::Timers;
+
+mod admission;
+mod guard;
+mod slot;
+
+use admission::Everybody;
+pub use admission::{Admission, Attempt, Verdict};
+use guard::{Guard, Weight};
+use slot::Slot;
 
 /// The QUIC state machine of an endpoint: packets and time in, events and packets out.
 ///
@@ -103,15 +110,14 @@ pub enum OpenError {
     NotAllowed,
 }
 
-struct Slot {
-    id: ConnId,
-    conn: Connection,
-    armed: Option<Instant>,
-    queued: bool,
-    /// Packets that overtook the end of the handshake, with their stamps.
-    held: Vec<(ConnectionEvent, Stamp)>,
-    /// The server asked this client to begin again: what was sent early it never read.
-    retried: bool,
+/// A packet for a connection.
+struct Received {
+    event: ConnectionEvent,
+    stamp: Stamp,
+    from: SocketAddr,
+    len: usize,
+    /// The packet's first byte.
+    first: u8,
 }
 
 struct Response {
@@ -178,7 +184,7 @@ impl Engine {
         server_name: &str,
     ) -> Result<ConnId, ConnectError> {
         let (handle, conn) = self.endpoint.connect(now, config, remote, server_name)?;
-        let id = self.insert(handle, conn);
+        let id = self.insert(handle, conn, None);
         self.mark_ready(id);
         Ok(id)
     }
@@ -195,6 +201,8 @@ impl Engine {
     }
 
     /// Takes in one UDP packet. Poll events and packets before the next one.
+    ///
+    /// A server accepts whoever comes; see [`Self::handle_packet_asking`].
     pub fn handle_packet(
         &mut self,
         now: Instant,
@@ -203,7 +211,20 @@ impl Engine {
         bytes: &[u8],
         stamp: Stamp,
     ) {
-        let first = bytes.first().copied().unwrap_or_default();
+        self.handle_packet_asking(now, remote, local_ip, bytes, stamp, &mut Everybody);
+    }
+
+    /// Takes in one UDP packet as [`Self::handle_packet`] does, and asks `admission` whether to begin
+    /// the connection it may want.
+    pub fn handle_packet_asking(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local_ip: Option<IpAddr>,
+        bytes: &[u8],
+        stamp: Stamp,
+        admission: &mut impl Admission,
+    ) {
         let data = self.arena.copy(bytes);
         self.scratch.clear();
         match self
@@ -211,9 +232,18 @@ impl Engine {
             .handle(now, remote, local_ip, None, data, &mut self.scratch)
         {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                self.connection_packet(handle, event, stamp, first);
+                let packet = Received {
+                    event,
+                    stamp,
+                    from: remote,
+                    len: bytes.len(),
+                    first: bytes.first().copied().unwrap_or_default(),
+                };
+                self.connection_packet(handle, packet);
             }
-            Some(DatagramEvent::NewConnection(incoming)) => self.accept(now, incoming, stamp),
+            Some(DatagramEvent::NewConnection(incoming)) => {
+                self.admit(now, incoming, bytes.len(), stamp, admission);
+            }
             Some(DatagramEvent::Response(transmit)) => self.respond(&transmit),
             None => {}
         }
@@ -231,6 +261,7 @@ impl Engine {
             slot.armed = None;
             if slot.conn.poll_timeout().is_some_and(|due| due <= now) {
                 slot.conn.handle_timeout(now);
+                slot.follow();
                 self.drive(id, Stamp::user(crate::stamp::now()));
             } else {
                 self.settle(id);
@@ -407,42 +438,80 @@ impl Engine {
         self.endpoint.open_connections()
     }
 
-    fn accept(&mut self, now: Instant, incoming: Incoming, stamp: Stamp) {
+    fn admit(
+        &mut self,
+        now: Instant,
+        incoming: Incoming,
+        len: usize,
+        stamp: Stamp,
+        admission: &mut impl Admission,
+    ) {
+        let attempt = Attempt {
+            remote: incoming.remote_address(),
+            validated: incoming.remote_address_validated(),
+            may_retry: incoming.may_retry(),
+        };
+        match admission.admit(now, &attempt) {
+            Verdict::Accept => {
+                if let Some(conn) = self.accept(now, incoming, &attempt, len) {
+                    admission.accepted(now, conn, &attempt);
+                    self.drive(conn, stamp);
+                }
+            }
+            Verdict::Retry if attempt.may_retry => {
+                // The error is for attempts that may not.
+                if let Ok(transmit) = self.endpoint.retry(incoming, &mut self.scratch) {
+                    self.respond(&transmit);
+                }
+            }
+            Verdict::Retry | Verdict::Refuse => {
+                let transmit = self.endpoint.refuse(incoming, &mut self.scratch);
+                self.respond(&transmit);
+            }
+            Verdict::Ignore => self.endpoint.ignore(incoming),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        now: Instant,
+        incoming: Incoming,
+        attempt: &Attempt,
+        len: usize,
+    ) -> Option<ConnId> {
         match self.endpoint.accept(incoming, now, &mut self.scratch, None) {
             Ok((handle, conn)) => {
-                let id = self.insert(handle, conn);
-                self.drive(id, stamp);
+                let guard = Guard::new(attempt.remote, len, attempt.validated);
+                Some(self.insert(handle, conn, Some(guard)))
             }
             Err(error) => {
                 if let Some(transmit) = error.response {
                     self.respond(&transmit);
                 }
+                None
             }
         }
     }
 
-    fn connection_packet(
-        &mut self,
-        handle: ConnectionHandle,
-        event: ConnectionEvent,
-        stamp: Stamp,
-        first: u8,
-    ) {
+    fn connection_packet(&mut self, handle: ConnectionHandle, packet: Received) {
         let Some(slot) = self.slots.get_mut(handle.0).and_then(Option::as_mut) else {
             return;
         };
         let id = slot.id;
+        if let Some(guard) = &mut slot.guard {
+            guard.received(packet.from, packet.len);
+        }
         // A forged one only makes the caller ask again.
-        slot.retried |= first & LONG_TYPE == RETRY;
-        if first & LONG_HEADER == 0 && slot.conn.is_handshaking() {
+        slot.retried |= packet.first & LONG_TYPE == RETRY;
+        if packet.first & LONG_HEADER == 0 && slot.conn.is_handshaking() {
             // quinn-proto drops these; the sender would have to ask again.
             if slot.held.len() < HELD_PACKETS {
-                slot.held.push((event, stamp));
+                slot.held.push((packet.event, packet.stamp, packet.len));
             }
             return;
         }
-        slot.conn.handle_event(event);
-        self.drive(id, stamp);
+        slot.handle(packet.event, packet.len);
+        self.drive(id, packet.stamp);
         self.release_held(id);
     }
 
@@ -453,15 +522,20 @@ impl Engine {
         if slot.held.is_empty() || slot.conn.is_handshaking() {
             return;
         }
-        for (event, stamp) in std::mem::take(&mut slot.held) {
+        for (event, stamp, len) in std::mem::take(&mut slot.held) {
             if let Some(slot) = self::slot(&mut self.slots, id) {
-                slot.conn.handle_event(event);
+                slot.handle(event, len);
                 self.drive(id, stamp);
             }
         }
     }
 
-    fn insert(&mut self, handle: ConnectionHandle, conn: Connection) -> ConnId {
+    fn insert(
+        &mut self,
+        handle: ConnectionHandle,
+        conn: Connection,
+        guard: Option<Guard>,
+    ) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
         // The index of a slab that could hold 2^32 connections would not fit in memory.
         let index = u32::try_from(handle.0).unwrap_or(u32::MAX);
@@ -472,15 +546,7 @@ impl Engine {
         if self.slots.len() <= handle.0 {
             self.slots.resize_with(handle.0 + 1, || None);
         }
-        let slot = Slot {
-            id,
-            conn,
-            armed: None,
-            queued: false,
-            held: Vec::new(),
-            retried: false,
-        };
-        self.slots[handle.0] = Some(Box::new(slot));
+        self.slots[handle.0] = Some(Box::new(Slot::new(id, conn, guard)));
         id
     }
 
@@ -489,9 +555,7 @@ impl Engine {
         let Some(slot) = slot(&mut self.slots, id) else {
             return;
         };
-        while let Some(event) = slot.conn.poll() {
-            translate(slot, event, stamp, &mut self.events);
-        }
+        slot.drain(stamp, &mut self.events);
         self.mark_ready(id);
         self.settle(id);
     }
@@ -510,6 +574,11 @@ impl Engine {
             }
         }
         if slot.conn.is_drained() {
+            // The caller accepted it and may keep books on it.
+            if slot.guard.is_some() && !slot.told {
+                let reason = CloseReason::Local;
+                self.events.push_back(Event::Closed { conn: id, reason });
+            }
             self.slots[id.index as usize] = None;
             return;
         }
@@ -528,30 +597,27 @@ impl Engine {
     fn transmit_of(&mut self, id: ConnId, now: Instant, buffer: &mut Vec<u8>) -> Option<Outgoing> {
         let count_frames = self.count_frames;
         let slot = slot(&mut self.slots, id)?;
-        let sent = |conn: &Connection| {
-            let frames = conn.stats().frame_tx;
-            (frames.datagram, frames.stream)
-        };
-        let before = if count_frames {
-            sent(&slot.conn)
-        } else {
-            (0, 0)
-        };
-        let transmit = slot.conn.poll_transmit(now, 1, buffer)?;
-        let after = if count_frames {
-            sent(&slot.conn)
-        } else {
-            (0, 0)
-        };
-        Some(Outgoing {
-            conn: Some(id),
-            remote: transmit.destination,
-            local_ip: transmit.src_ip,
-            carries: Carries {
-                datagrams: after.0 - before.0,
-                stream_frames: after.1 - before.1,
-            },
-        })
+        loop {
+            buffer.clear();
+            if let Some(guard) = &mut slot.guard {
+                if let Some(outgoing) = guard.release(buffer) {
+                    return Some(outgoing);
+                }
+                if !guard.wants_more() {
+                    return None;
+                }
+            }
+            let outgoing = slot.poll_transmit(now, buffer, count_frames)?;
+            let weight = match &mut slot.guard {
+                Some(guard) => guard.weigh(outgoing.remote, buffer.len()),
+                None => Weight::Send,
+            };
+            match (weight, &mut slot.guard) {
+                (Weight::Hold, Some(guard)) => guard.hold(outgoing, buffer),
+                (Weight::Drop, _) => {}
+                _ => return Some(outgoing),
+            }
+        }
     }
 
     fn respond(&mut self, transmit: &quinn_proto::Transmit) {
@@ -570,117 +636,6 @@ fn slot(slots: &mut [Option<Box<Slot>>], id: ConnId) -> Option<&mut Slot> {
         .get_mut(id.index as usize)?
         .as_deref_mut()
         .filter(|slot| slot.id == id)
-}
-
-fn translate(
-    slot: &mut Slot,
-    event: quinn_proto::Event,
-    stamp: Stamp,
-    events: &mut VecDeque<Event>,
-) {
-    use quinn_proto::Event as Quic;
-    let conn = slot.id;
-    match event {
-        Quic::Connected => events.push_back(Event::Connected {
-            conn,
-            protocol: protocol(&slot.conn),
-            early: early_data(slot),
-        }),
-        Quic::ConnectionLost { reason } => {
-            events.push_back(Event::Closed {
-                conn,
-                reason: CloseReason::from(&reason),
-            });
-        }
-        Quic::DatagramReceived => {
-            while let Some(data) = slot.conn.datagrams().recv() {
-                events.push_back(Event::Datagram { conn, data, stamp });
-            }
-        }
-        Quic::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
-            while let Some(stream) = slot.conn.streams().accept(Dir::Bi) {
-                read(slot, stream, stamp, events);
-            }
-        }
-        Quic::Stream(StreamEvent::Readable { id }) => read(slot, id, stamp, events),
-        Quic::Stream(StreamEvent::Stopped { id, error_code }) => {
-            // RFC 9000, section 3.5: what the peer asked to stop is to be reset.
-            let _ = slot.conn.send_stream(id).reset(error_code);
-            events.push_back(Event::StreamAborted {
-                conn,
-                stream: id,
-                code: error_code.into_inner(),
-            });
-        }
-        Quic::Stream(
-            StreamEvent::Opened { .. }
-            | StreamEvent::Writable { .. }
-            | StreamEvent::Finished { .. }
-            | StreamEvent::Available { .. },
-        )
-        | Quic::HandshakeDataReady
-        | Quic::DatagramsUnblocked => {}
-    }
-}
-
-/// Reads what a stream has; the last bytes and the end go out as one event.
-fn read(slot: &mut Slot, stream: StreamId, stamp: Stamp, events: &mut VecDeque<Event>) {
-    let conn = slot.id;
-    let mut receiver = slot.conn.recv_stream(stream);
-    // An error means the stream was stopped or read to its end already.
-    let Ok(mut chunks) = receiver.read(true) else {
-        return;
-    };
-    let mut last: Option<Bytes> = None;
-    let mut push = |data: Option<Bytes>, finished: bool| {
-        if finished || data.is_some() {
-            let data = data.unwrap_or_default();
-            events.push_back(Event::Stream {
-                conn,
-                stream,
-                data,
-                finished,
-                stamp,
-            });
-        }
-    };
-    loop {
-        match chunks.next(usize::MAX) {
-            Ok(Some(chunk)) => push(last.replace(chunk.bytes), false),
-            Ok(None) => break push(last, true),
-            Err(ReadError::Blocked) => break push(last, false),
-            Err(ReadError::Reset(code)) => {
-                push(last, false);
-                events.push_back(Event::StreamAborted {
-                    conn,
-                    stream,
-                    code: code.into_inner(),
-                });
-                break;
-            }
-        }
-    }
-    // Whatever windows this opened is sent with the next packet; every caller polls for those.
-    let _ = chunks.finalize();
-}
-
-fn early_data(slot: &Slot) -> EarlyData {
-    // A server has early keys only if it takes early data.
-    let accepted = slot.conn.side().is_server() || slot.conn.accepted_0rtt();
-    match (slot.conn.has_0rtt(), accepted && !slot.retried) {
-        (false, _) => EarlyData::None,
-        (true, true) => EarlyData::Accepted,
-        (true, false) => EarlyData::Lost,
-    }
-}
-
-fn protocol(conn: &Connection) -> Bytes {
-    conn.crypto_session()
-        .handshake_data()
-        .and_then(|data| data.downcast::<HandshakeData>().ok())
-        .and_then(|data| data.protocol)
-        .map(Bytes::from)
-        .unwrap_or_default()
 }
 
 /// RFC 9000; the drafts before it, which quinn-proto still offers, are not.

@@ -49,7 +49,8 @@ pub enum Event {
         /// The peer's application error code.
         code: u64,
     },
-    /// The connection is over; its id will not appear again.
+    /// The connection is over; its id will not appear again. Told once of every connection that was
+    /// accepted, of one closed by this side when it is forgotten; of one that this side made and closed, never.
     Closed {
         /// The connection.
         conn: ConnId,

@@ -30,7 +30,9 @@ mod timers;
 pub mod tls;
 mod transport;
 
-pub use engine::{Carries, ConnId, Engine, OpenError, Outgoing, SendError};
+pub use engine::{
+    Admission, Attempt, Carries, ConnId, Engine, OpenError, Outgoing, SendError, Verdict,
+};
 pub use event::{CloseReason, EarlyData, Event};
 pub use quinn_proto::{ClientConfig, ConnectError, Dir, ServerConfig, Side, StreamId};
 pub use shard::{Generation, Group, MAX_SHARDS, ServerSecret, Shard};

@@ -36,7 +36,7 @@ impl Default for Server {
 pub(crate) type Packet = (SocketAddr, Vec<u8>);
 
 impl Server {
-    /// What the server sends on one packet. `genuine`: a real client made it.
+    /// What the server sends on one packet. `genuine`: it came from a real client.
     pub(crate) fn packet(
         &mut self,
         now: Instant,

@@ -97,7 +97,8 @@ impl World {
             }
             Step::Move { packet, from } => {
                 if let Some((_, packet)) = self.pick(packet) {
-                    self.arrive(elsewhere(from), &packet, true);
+                    // Nobody reads there: the server must not believe that the client moved.
+                    self.arrive(elsewhere(from), &packet, false);
                 }
             }
             Step::Reply => self.reply(),

@@ -1,7 +1,5 @@
 //! Two engines, one pretend clock, no socket.
 
-mod early;
-
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
@@ -10,6 +8,9 @@ use tsq_proto::time::HostTime;
 use super::*;
 use crate::tls;
 use crate::transport::Role;
+
+mod amplification;
+mod early;
 
 const SERVER: &str = "10.0.0.1:443";
 const CLIENT: &str = "10.0.0.2:5555";
@@ -385,15 +386,13 @@ fn server_config() -> ServerConfig {
     let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let certified = tls::certified_key(vec![made.cert.der().clone()], key).unwrap();
-    tls::server(
-        certified,
-        Role::Server {
-            streams: 16,
-            idle: Duration::from_secs(30),
-        },
-    )
-    .unwrap()
+    tls::server(certified, ROLE).unwrap()
 }
+
+const ROLE: Role = Role::Server {
+    streams: 16,
+    idle: Duration::from_secs(30),
+};
 
 /// Trusts anyone: these tests are about packets.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::event::EarlyData;
 use crate::tls::{Sessions, Tickets};
 
 // tsq: C3

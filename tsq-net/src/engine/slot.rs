@@ -1,0 +1,214 @@
+//! One connection of an engine, and what its library says translated into events.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use quinn_proto::crypto::rustls::HandshakeData;
+use quinn_proto::{Connection, ConnectionEvent, Dir, ReadError, StreamEvent, StreamId};
+
+use super::guard::Guard;
+use super::{Carries, ConnId, Outgoing};
+use crate::event::{CloseReason, EarlyData, Event};
+use crate::stamp::Stamp;
+
+/// One connection.
+pub(super) struct Slot {
+    pub(super) id: ConnId,
+    pub(super) conn: Connection,
+    pub(super) armed: Option<Instant>,
+    pub(super) queued: bool,
+    /// Packets that overtook the end of the handshake, with their stamps and lengths.
+    pub(super) held: Vec<(ConnectionEvent, Stamp, usize)>,
+    /// The server asked this client to begin again: what was sent early it never read.
+    pub(super) retried: bool,
+    /// On a server: what may be sent where.
+    pub(super) guard: Option<Guard>,
+    /// Whether the caller was told that it is over.
+    pub(super) told: bool,
+}
+
+impl Slot {
+    pub(super) fn new(id: ConnId, conn: Connection, guard: Option<Guard>) -> Self {
+        Self {
+            id,
+            conn,
+            armed: None,
+            queued: false,
+            held: Vec::new(),
+            retried: false,
+            guard,
+            told: false,
+        }
+    }
+
+    /// Turns what the connection has to say into events, all with the stamp of one packet.
+    pub(super) fn drain(&mut self, stamp: Stamp, events: &mut VecDeque<Event>) {
+        while let Some(event) = self.conn.poll() {
+            translate(self, event, stamp, events);
+        }
+    }
+
+    /// A packet of `len` bytes for it.
+    pub(super) fn handle(&mut self, event: ConnectionEvent, len: usize) {
+        self.conn.handle_event(event);
+        if let Some(guard) = &mut self.guard {
+            guard.handled(self.conn.remote_address(), len);
+        }
+    }
+
+    /// Its timers may have moved it back to an address it left.
+    pub(super) fn follow(&mut self) {
+        if let Some(guard) = &mut self.guard {
+            guard.follow(self.conn.remote_address());
+        }
+    }
+
+    /// What quinn-proto wants to send next, over `buffer`, not yet weighed.
+    pub(super) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        buffer: &mut Vec<u8>,
+        count_frames: bool,
+    ) -> Option<Outgoing> {
+        let sent = |conn: &Connection| {
+            if !count_frames {
+                return Carries::default();
+            }
+            let frames = conn.stats().frame_tx;
+            Carries {
+                datagrams: frames.datagram,
+                stream_frames: frames.stream,
+            }
+        };
+        let before = sent(&self.conn);
+        let transmit = self.conn.poll_transmit(now, 1, buffer)?;
+        let after = sent(&self.conn);
+        Some(Outgoing {
+            conn: Some(self.id),
+            remote: transmit.destination,
+            local_ip: transmit.src_ip,
+            carries: Carries {
+                datagrams: after.datagrams - before.datagrams,
+                stream_frames: after.stream_frames - before.stream_frames,
+            },
+        })
+    }
+}
+
+fn translate(
+    slot: &mut Slot,
+    event: quinn_proto::Event,
+    stamp: Stamp,
+    events: &mut VecDeque<Event>,
+) {
+    use quinn_proto::Event as Quic;
+    let conn = slot.id;
+    match event {
+        Quic::Connected => {
+            if let Some(guard) = &mut slot.guard {
+                guard.handshake_complete();
+            }
+            events.push_back(Event::Connected {
+                conn,
+                protocol: protocol(&slot.conn),
+                early: early_data(slot),
+            });
+        }
+        Quic::ConnectionLost { reason } => {
+            slot.told = true;
+            events.push_back(Event::Closed {
+                conn,
+                reason: CloseReason::from(&reason),
+            });
+        }
+        Quic::DatagramReceived => {
+            while let Some(data) = slot.conn.datagrams().recv() {
+                events.push_back(Event::Datagram { conn, data, stamp });
+            }
+        }
+        Quic::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
+            while let Some(stream) = slot.conn.streams().accept(Dir::Bi) {
+                read(slot, stream, stamp, events);
+            }
+        }
+        Quic::Stream(StreamEvent::Readable { id }) => read(slot, id, stamp, events),
+        Quic::Stream(StreamEvent::Stopped { id, error_code }) => {
+            // RFC 9000, section 3.5: what the peer asked to stop is to be reset.
+            let _ = slot.conn.send_stream(id).reset(error_code);
+            events.push_back(Event::StreamAborted {
+                conn,
+                stream: id,
+                code: error_code.into_inner(),
+            });
+        }
+        Quic::Stream(
+            StreamEvent::Opened { .. }
+            | StreamEvent::Writable { .. }
+            | StreamEvent::Finished { .. }
+            | StreamEvent::Available { .. },
+        )
+        | Quic::HandshakeDataReady
+        | Quic::DatagramsUnblocked => {}
+    }
+}
+
+/// Reads what a stream has; the last bytes and the end go out as one event.
+fn read(slot: &mut Slot, stream: StreamId, stamp: Stamp, events: &mut VecDeque<Event>) {
+    let conn = slot.id;
+    let mut receiver = slot.conn.recv_stream(stream);
+    // An error means the stream was stopped or read to its end already.
+    let Ok(mut chunks) = receiver.read(true) else {
+        return;
+    };
+    let mut last: Option<Bytes> = None;
+    let mut push = |data: Option<Bytes>, finished: bool| {
+        if finished || data.is_some() {
+            let data = data.unwrap_or_default();
+            events.push_back(Event::Stream {
+                conn,
+                stream,
+                data,
+                finished,
+                stamp,
+            });
+        }
+    };
+    loop {
+        match chunks.next(usize::MAX) {
+            Ok(Some(chunk)) => push(last.replace(chunk.bytes), false),
+            Ok(None) => break push(last, true),
+            Err(ReadError::Blocked) => break push(last, false),
+            Err(ReadError::Reset(code)) => {
+                push(last, false);
+                events.push_back(Event::StreamAborted {
+                    conn,
+                    stream,
+                    code: code.into_inner(),
+                });
+                break;
+            }
+        }
+    }
+    // Whatever windows this opened is sent with the next packet; every caller polls for those.
+    let _ = chunks.finalize();
+}
+
+fn early_data(slot: &Slot) -> EarlyData {
+    // A server has early keys only if it takes early data.
+    let accepted = slot.conn.side().is_server() || slot.conn.accepted_0rtt();
+    match (slot.conn.has_0rtt(), accepted && !slot.retried) {
+        (false, _) => EarlyData::None,
+        (true, true) => EarlyData::Accepted,
+        (true, false) => EarlyData::Lost,
+    }
+}
+
+fn protocol(conn: &Connection) -> Bytes {
+    conn.crypto_session()
+        .handshake_data()
+        .and_then(|data| data.downcast::<HandshakeData>().ok())
+        .and_then(|data| data.protocol)
+        .map(Bytes::from)
+        .unwrap_or_default()
+}
