@@ -5,7 +5,7 @@ use tsq_proto::Offset;
 
 use crate::coverage::most_covered;
 use crate::interval::distance;
-use crate::statistics::{from_nanos, median, nanos};
+use crate::statistics::{from_nanos, median, nanos, weighted_mean};
 use crate::{Interval, SourceEstimate};
 
 /// How far the clock of a right server may be off that has not told. A source's interval is widened
@@ -16,19 +16,21 @@ pub const SERVER_ERROR_ALLOWANCE: Duration = Duration::from_millis(10);
 /// What the sources that agree say together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Combined {
-    /// The median of the survivors' offsets, or the point nearest to it that most of them allow by
-    /// their own bounds, and all of them with the servers' errors allowed for.
+    /// The median (or the weighted mean) of the offsets that were combined, or the point nearest to it
+    /// that most of them allow by their own bounds, and all survivors with the servers' errors allowed for.
     pub offset: Offset,
-    /// The standard deviation of the survivors' accepted samples taken together, computed from
-    /// each one's count, offset and deviation; so it includes how far the sources are apart.
+    /// The standard deviation of the accepted samples of the sources that were combined, taken together,
+    /// computed from each one's count, offset and deviation; so it includes how far the sources are apart.
     pub stddev: Duration,
+    /// The distance between the least and the greatest of the offsets that were combined.
+    pub spread: Duration,
     /// How far the true offset can be from `offset` when at least one survivor is right, whichever
     /// it is: the largest |`offset` - its offset| + its bound, and + its server's own error if
     /// `includes_servers`.
     pub bound: Duration,
     /// Whether every survivor's server has told its own error, so that `bound` can include it.
     pub includes_servers: bool,
-    /// Indices of the sources that agree, ascending.
+    /// Indices of the sources that agree and had a vote, ascending.
     pub survivors: Vec<usize>,
     /// Indices of the sources that do not, ascending.
     pub falsetickers: Vec<usize>,
@@ -45,7 +47,18 @@ pub struct Disagreement {
     pub spread: Duration,
 }
 
-/// Finds the sources that agree and combines them.
+/// How the offsets of the sources that agree become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Their median.
+    #[default]
+    Median,
+    /// Their mean, each weighted by the inverse of its variance: its samples' variance plus a third of the
+    /// square of how far it can be wrong, as of an error that is anywhere within that with equal probability.
+    Weighted,
+}
+
+/// Finds the sources that agree and combines them; all of them vote alike.
 ///
 /// The truth lies in the interval of every right server: its estimate ± its bound and its own
 /// error, or [`SERVER_ERROR_ALLOWANCE`] if it has not told that. The stretch covered by most intervals (Marzullo's algorithm, the
@@ -54,28 +67,108 @@ pub struct Disagreement {
 /// survivors are a strict majority, a minority of liars cannot drag it out of the interval of
 /// every honest source, however wide they make their own.
 ///
+/// [`select`](crate::select) does the same for sources that differ in more than their numbers.
+///
 /// # Errors
 /// [`Disagreement`] when the agreeing sources are not a strict majority of `sources`; also when
 /// there are none.
-pub fn combine(sources: &[SourceEstimate]) -> Result<Combined, Disagreement> {
+pub fn combine(sources: &[SourceEstimate], method: Method) -> Result<Combined, Disagreement> {
+    let agreement = agree(sources, sources.len())?;
+    let agreeing = pick(sources, &agreement.survivors);
+    let inliers = inliers(&agreeing);
+    Ok(agreement.conclude(&agreeing, centre(&inliers, method), &inliers))
+}
+
+/// Who agrees, and where the truth lies if they are right.
+#[derive(Debug)]
+pub(crate) struct Agreement {
+    /// Indices of the sources whose intervals cover the stretch, ascending.
+    pub(crate) survivors: Vec<usize>,
+    falsetickers: Vec<usize>,
+    stretch: Interval,
+}
+
+/// The agreement of most of `of` votes, among which `sources` have theirs.
+pub(crate) fn agree(sources: &[SourceEstimate], of: usize) -> Result<Agreement, Disagreement> {
     let intervals: Vec<Interval> = sources.iter().map(correctness_interval).collect();
-    let stretch = most_covered(&intervals).ok_or_else(|| disagreement(0, sources))?;
+    let stretch = most_covered(&intervals).ok_or_else(|| disagreement(0, of, sources))?;
     let agrees = |index: &usize| intervals[*index].intersection(stretch) == Some(stretch);
     let (survivors, falsetickers): (Vec<_>, Vec<_>) = (0..sources.len()).partition(agrees);
-    if survivors.len() * 2 <= sources.len() {
-        return Err(disagreement(survivors.len(), sources));
+    if survivors.len() * 2 <= of {
+        return Err(disagreement(survivors.len(), of, sources));
     }
-    let agreeing: Vec<_> = survivors.iter().map(|&index| sources[index]).collect();
-    let offset = stretch.nearest(most_exact(&agreeing).nearest(median(&offsets(&agreeing))));
-    let includes_servers = agreeing.iter().all(|source| source.server_error.is_some());
-    Ok(Combined {
-        offset,
-        stddev: pooled_deviation(&agreeing),
-        bound: loosest_bound(&agreeing, offset, includes_servers),
-        includes_servers,
+    Ok(Agreement {
         survivors,
         falsetickers,
+        stretch,
     })
+}
+
+impl Agreement {
+    /// Whether a source without a vote can be right together with those that agree.
+    pub(crate) fn admits(&self, source: &SourceEstimate) -> bool {
+        correctness_interval(source)
+            .intersection(self.stretch)
+            .is_some()
+    }
+
+    /// The result at the point nearest to `wanted` that the survivors allow; `agreeing` are the survivors
+    /// themselves, `combined` those whose offsets went into `wanted`.
+    pub(crate) fn conclude(
+        self,
+        agreeing: &[SourceEstimate],
+        wanted: Offset,
+        combined: &[SourceEstimate],
+    ) -> Combined {
+        let offset = self.stretch.nearest(wanted);
+        let includes_servers = agreeing.iter().all(|source| source.server_error.is_some());
+        Combined {
+            offset,
+            stddev: pooled_deviation(combined),
+            spread: spread(combined),
+            bound: loosest_bound(agreeing, offset, includes_servers),
+            includes_servers,
+            survivors: self.survivors,
+            falsetickers: self.falsetickers,
+        }
+    }
+}
+
+/// Those to combine: left out are sources whose own interval misses what a majority shares by their own bounds. They
+/// agree only thanks to what servers' own errors may explain. All, where there is no such majority.
+fn inliers(sources: &[SourceEstimate]) -> Vec<SourceEstimate> {
+    let shared = |source: &&SourceEstimate| outlies(source, sources).is_zero();
+    sources.iter().filter(shared).copied().collect()
+}
+
+/// By how much the own interval of `source` misses what most of `sources` share by theirs; zero if it does not.
+pub(crate) fn outlies(source: &SourceEstimate, sources: &[SourceEstimate]) -> Duration {
+    let own = own_interval(source);
+    match shared_by_most(sources) {
+        Some(shared) if own.intersection(shared).is_none() => {
+            distance(own.low, shared.high).min(distance(own.high, shared.low))
+        }
+        _ => Duration::ZERO,
+    }
+}
+
+/// The median or the weighted mean, or the point nearest to it that most of `sources` allow by their own bounds:
+/// a vague source must not drag it out of an exact one's interval.
+pub(crate) fn centre(sources: &[SourceEstimate], method: Method) -> Offset {
+    let middle = match method {
+        Method::Median => median(&offsets(sources)),
+        Method::Weighted => {
+            let weights: Vec<f64> = sources.iter().map(|s| variance(s).recip()).collect();
+            weighted_mean(&offsets(sources), &weights)
+        }
+    };
+    within_most(sources, middle)
+}
+
+/// The point nearest to `wanted` that most of `sources` allow by their own bounds; `wanted` itself, where no
+/// majority shares a point, as when the servers' clocks differ by more than the paths.
+pub(crate) fn within_most(sources: &[SourceEstimate], wanted: Offset) -> Offset {
+    shared_by_most(sources).map_or(wanted, |shared| shared.nearest(wanted))
 }
 
 impl fmt::Display for Disagreement {
@@ -97,27 +190,34 @@ impl fmt::Display for Disagreement {
 
 impl std::error::Error for Disagreement {}
 
-/// Where most of the sources put the truth by their own bounds: a vague source must not drag the
-/// median out of an exact one's interval. Everything, where no majority shares a point, as when the
-/// servers' clocks differ by more than the paths.
-fn most_exact(sources: &[SourceEstimate]) -> Interval {
-    let own: Vec<Interval> = sources
-        .iter()
-        .map(|source| Interval::around(source.offset, source.bound))
-        .collect();
-    let shared = most_covered(&own).filter(|shared| {
+/// Where most of the sources put the truth by their own bounds.
+fn shared_by_most(sources: &[SourceEstimate]) -> Option<Interval> {
+    let own: Vec<Interval> = sources.iter().map(own_interval).collect();
+    most_covered(&own).filter(|shared| {
         let covering = own
             .iter()
             .filter(|interval| interval.intersection(*shared).is_some());
         covering.count() * 2 > own.len()
-    });
-    shared.unwrap_or(Interval::around(Offset::ZERO, Duration::MAX))
+    })
+}
+
+fn own_interval(source: &SourceEstimate) -> Interval {
+    Interval::around(source.offset, source.bound)
 }
 
 fn correctness_interval(source: &SourceEstimate) -> Interval {
+    Interval::around(source.offset, reach(source))
+}
+
+/// How far the truth can be from a right source's offset: its distance, in the words of RFC 5905.
+pub(crate) fn reach(source: &SourceEstimate) -> Duration {
     let own_error = source.server_error.unwrap_or(SERVER_ERROR_ALLOWANCE);
-    let radius = source.bound.saturating_add(own_error);
-    Interval::around(source.offset, radius)
+    source.bound.saturating_add(own_error)
+}
+
+/// In square nanoseconds, at least 1.
+fn variance(source: &SourceEstimate) -> f64 {
+    (nanos(source.stddev).powi(2) + nanos(reach(source)).powi(2) / 3.0).max(1.0)
 }
 
 fn offsets(sources: &[SourceEstimate]) -> Vec<Offset> {
@@ -165,16 +265,26 @@ fn pooled_deviation(sources: &[SourceEstimate]) -> Duration {
     from_nanos((squares.sum::<f64>() / (total - 1.0)).sqrt())
 }
 
-fn disagreement(agreeing: usize, sources: &[SourceEstimate]) -> Disagreement {
-    let offsets = offsets(sources);
-    let ends = offsets.iter().min().zip(offsets.iter().max());
+fn disagreement(agreeing: usize, of: usize, sources: &[SourceEstimate]) -> Disagreement {
     Disagreement {
         agreeing,
-        of: sources.len(),
-        spread: ends.map_or(Duration::ZERO, |(&least, &greatest)| {
-            distance(least, greatest)
-        }),
+        of,
+        spread: spread(sources),
     }
+}
+
+/// The distance between the least and the greatest offset.
+pub(crate) fn spread(sources: &[SourceEstimate]) -> Duration {
+    let offsets = offsets(sources);
+    let ends = offsets.iter().min().zip(offsets.iter().max());
+    ends.map_or(Duration::ZERO, |(&least, &greatest)| {
+        distance(least, greatest)
+    })
+}
+
+/// Those at `indices`.
+pub(crate) fn pick(sources: &[SourceEstimate], indices: &[usize]) -> Vec<SourceEstimate> {
+    indices.iter().map(|&index| sources[index]).collect()
 }
 
 #[cfg(test)]
@@ -226,6 +336,10 @@ mod tests {
     fn servers_that_differ_by_more_than_their_paths_meet_in_the_middle() {
         let combined = combine(&[source(0, 1), source(8, 1)]).unwrap();
         assert_eq!(combined.offset, millis(4));
+    }
+
+    fn combine(sources: &[SourceEstimate]) -> Result<Combined, Disagreement> {
+        super::combine(sources, Method::Median)
     }
 
     /// Offset and bound in milliseconds.
@@ -331,6 +445,35 @@ mod tests {
         let combined = combine(&[source(0, 1), source(10, 1)]).unwrap();
         // Squares 25 + 25 about the mean, one degree of freedom: root of 50 ms².
         assert_eq!(combined.stddev.as_micros(), 7_071);
+    }
+
+    #[test]
+    fn source_that_agrees_only_by_the_allowance_is_left_out() {
+        let sources = [source(0, 1), source(1, 1), source(6, 1)];
+        let combined = combine(&sources).unwrap();
+        assert_eq!(combined.survivors, [0, 1, 2]);
+        assert_eq!(combined.offset, Offset::from_nanos(500_000));
+        assert_eq!(combined.spread, Duration::from_millis(1));
+        // It may be the one that is right, so the bound counts it.
+        assert_eq!(combined.bound, Duration::from_micros(6_500));
+        assert_eq!(inliers(&sources), sources[..2]);
+        assert_eq!(outlies(&sources[2], &sources), Duration::from_millis(4));
+    }
+
+    #[test]
+    fn weighted_mean_leans_to_the_source_that_knows_better() {
+        let told = |offset, bound| SourceEstimate {
+            server_error: Some(Duration::ZERO),
+            ..source(offset, bound)
+        };
+        let sources = [told(0, 10), told(3, 20)];
+        let combined = super::combine(&sources, Method::Weighted).unwrap();
+        assert_eq!(combined.offset, Offset::from_nanos(600_000));
+        assert_eq!(combined.bound, Duration::from_micros(22_400));
+        assert_eq!(
+            combine(&sources).unwrap().offset,
+            Offset::from_nanos(1_500_000)
+        );
     }
 
     #[test]

@@ -116,6 +116,7 @@ mod tests {
         let measured = Combined {
             offset: Offset::from_nanos(nanos),
             stddev,
+            spread: Duration::ZERO,
             bound: Duration::ZERO,
             includes_servers: false,
             survivors: vec![0],

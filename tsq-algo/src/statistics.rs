@@ -20,6 +20,20 @@ pub(crate) fn median(values: &[Offset]) -> Offset {
     saturated(rounded).clamp(least, greatest)
 }
 
+/// The mean with these weights, one for each value. Zero for no values.
+///
+/// Never outside the values' range.
+pub(crate) fn weighted_mean(values: &[Offset], weights: &[f64]) -> Offset {
+    let (Some(&least), Some(&greatest)) = (values.iter().min(), values.iter().max()) else {
+        return Offset::ZERO;
+    };
+    let above = nanos_above(least, values);
+    let sum: f64 = above.iter().zip(weights).map(|(a, w)| a * w).sum();
+    let mean = sum / weights.iter().sum::<f64>();
+    let rounded = i128::from(least.as_nanos()) + mean.round() as i128;
+    saturated(rounded).clamp(least, greatest)
+}
+
 /// The sample standard deviation (n - 1); zero for fewer than two values.
 pub(crate) fn standard_deviation(values: &[Offset]) -> Duration {
     let Some(&least) = values.iter().min() else {
@@ -61,6 +75,23 @@ mod tests {
         assert_eq!(median(&offsets(&[40, -10, 20, 10])), Offset::from_nanos(15));
         assert_eq!(median(&offsets(&[7])), Offset::from_nanos(7));
         assert_eq!(median(&[]), Offset::ZERO);
+    }
+
+    #[test]
+    fn weighted_mean_leans_to_the_heavier_and_stays_in_range() {
+        assert_eq!(
+            weighted_mean(&offsets(&[0, 100]), &[3.0, 1.0]),
+            Offset::from_nanos(25)
+        );
+        assert_eq!(weighted_mean(&[], &[]), Offset::ZERO);
+        let extremes = offsets(&[i64::MIN, i64::MAX]);
+        let mean = weighted_mean(&extremes, &[1e-300, 1.0]);
+        assert_eq!(mean, Offset::from_nanos(i64::MAX));
+        // Not a number is not an offset either: the least value is as good as any.
+        assert_eq!(
+            weighted_mean(&offsets(&[5, 7]), &[0.0, 0.0]),
+            Offset::from_nanos(5)
+        );
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tsq_algo::{
-    Decision, Interval, Policy, SERVER_ERROR_ALLOWANCE, Sample, SourceEstimate, combine, decide,
-    filter,
+    Candidate, Decision, Interval, Limits, Mark, Method, Policy, Rules, SERVER_ERROR_ALLOWANCE,
+    Sample, SourceEstimate, Verdict, combine, decide, filter, select,
 };
 use tsq_proto::Offset;
 
@@ -36,7 +36,7 @@ proptest! {
         slew_threshold: Duration,
         max_offset: Duration,
     ) {
-        let Ok(combined) = combine(&sources) else { return Ok(()) };
+        let Ok(combined) = combine(&sources, Method::Median) else { return Ok(()) };
         let offsets: Vec<_> = combined.survivors.iter().map(|&index| sources[index].offset).collect();
         prop_assert!(hull(&offsets).contains(combined.offset));
         prop_assert_eq!(combined.survivors.len() + combined.falsetickers.len(), sources.len());
@@ -56,7 +56,7 @@ proptest! {
     fn order_of_the_sources_does_not_matter(sources in vec(any_source(), 1..8), first in 0_usize..8) {
         let mut turned = sources.clone();
         turned.rotate_left(first % sources.len());
-        let (one, other) = (combine(&sources), combine(&turned));
+        let (one, other) = (combine(&sources, Method::Median), combine(&turned, Method::Median));
         prop_assert_eq!(one.is_ok(), other.is_ok());
         if let (Ok(one), Ok(other)) = (one, other) {
             prop_assert_eq!(one.survivors.len(), other.survivors.len());
@@ -103,7 +103,7 @@ proptest! {
                 filter(&samples).estimate.unwrap()
             })
             .collect();
-        let combined = combine(&sources).unwrap();
+        let combined = combine(&sources, Method::Median).unwrap();
         prop_assert!(combined.falsetickers.is_empty());
         let reach = Interval::around(combined.offset, combined.bound + SERVER_ERROR_ALLOWANCE);
         prop_assert!(reach.contains(Offset::from_nanos(truth)), "{combined:?}");
@@ -126,11 +126,73 @@ proptest! {
         let at = at.min(sources.len());
         sources.splice(at..at, liars.iter().copied());
 
-        let combined = combine(&sources).unwrap();
+        let combined = combine(&sources, Method::Median).unwrap();
         let reaches = honest
             .iter()
             .map(|source| Interval::around(source.offset, source.bound + SERVER_ERROR_ALLOWANCE));
         prop_assert!(reaches.into_iter().any(|reach| reach.contains(combined.offset)), "{combined:?}");
+    }
+
+    #[test]
+    fn truth_lies_inside_the_bound_whatever_a_minority_of_liars_does(
+        truth in -SECOND..SECOND,
+        honest in vec((-50 * MILLI..50 * MILLI, 0..50 * MILLI as u64, 0..ALLOWANCE as u64, any::<bool>()), 1..6),
+        liars in vec(any_candidate(), 0..6),
+        strangers in vec(any_candidate(), 0..6),
+        at in 0_usize..6,
+        weighted: bool,
+    ) {
+        let honest: Vec<Candidate> = honest
+            .iter()
+            .map(|&(error, slack, own_error, tells)| {
+                let own = source(truth + error, error.unsigned_abs() + slack);
+                let server_error = tells.then(|| Duration::from_nanos(own_error));
+                candidate(SourceEstimate { server_error, ..own })
+            })
+            .collect();
+        let liars = &liars[..liars.len().min(honest.len() - 1)];
+        let mut all = honest.clone();
+        let at = at.min(all.len());
+        all.splice(at..at, liars.iter().cloned());
+        let strangers = strangers.into_iter().map(|stranger| Candidate { authenticated: false, ..stranger });
+        all.extend(strangers);
+        let method = if weighted { Method::Weighted } else { Method::Median };
+        let rules = Rules { method, ..Rules::default() };
+
+        let selection = select(&all, &rules);
+        prop_assert!(selection.authenticated);
+        let combined = selection.combined.unwrap();
+        let reach = Interval::around(combined.offset, combined.bound);
+        prop_assert!(reach.contains(Offset::from_nanos(truth)), "{combined:?}");
+        let allowed = honest.iter().map(|honest| {
+            let own_error = honest.estimate.server_error.unwrap_or(SERVER_ERROR_ALLOWANCE);
+            Interval::around(honest.estimate.offset, honest.estimate.bound + own_error)
+        });
+        prop_assert!(allowed.into_iter().any(|reach| reach.contains(combined.offset)), "{combined:?}");
+    }
+
+    #[test]
+    fn any_candidates_get_a_verdict_each_and_only_the_used_are_combined(
+        all in vec(any_candidate(), 0..10),
+        min_sources in 0_usize..4,
+        allow_unauthenticated: bool,
+        weighted: bool,
+    ) {
+        let method = if weighted { Method::Weighted } else { Method::Median };
+        let rules = Rules { min_sources, allow_unauthenticated, method, limits: Limits::default() };
+        let selection = select(&all, &rules);
+        prop_assert_eq!(selection.verdicts.len(), all.len());
+        let used: Vec<_> = (0..all.len()).filter(|&index| selection.verdicts[index].is_combined()).collect();
+        prop_assert_eq!(selection.combined.is_ok(), !used.is_empty());
+        if selection.authenticated {
+            let decided = used.iter().filter(|&&index| selection.verdicts[index] == Verdict::Used);
+            prop_assert!(decided.into_iter().all(|&index| all[index].authenticated));
+        }
+        prop_assert!(used.windows(2).all(|pair| all[pair[0]].smear == all[pair[1]].smear));
+        let Ok(combined) = selection.combined else { return Ok(()) };
+        prop_assert!(selection.authenticated || allow_unauthenticated);
+        let named = |index: &usize| selection.verdicts[*index].name();
+        prop_assert!(combined.survivors.iter().map(named).all(|name| name != "falseticker"));
     }
 }
 
@@ -156,6 +218,47 @@ fn source(offset: i64, bound: u64) -> SourceEstimate {
         consistent: true,
         server_error: None,
     }
+}
+
+fn candidate(estimate: SourceEstimate) -> Candidate {
+    Candidate {
+        estimate,
+        authenticated: true,
+        synchronised: true,
+        age: Duration::ZERO,
+        smear: None,
+        mark: Mark::default(),
+    }
+}
+
+/// What a liar may say, and what the user may have said of it.
+fn any_candidate() -> impl Strategy<Value = Candidate> {
+    (
+        prop_oneof![any_source(), cunning_source()],
+        prop_oneof![Just(None), any_duration().prop_map(Some)],
+        any::<[bool; 3]>(),
+        prop_oneof![Just(None), Just(Some("a".to_string()))],
+        prop_oneof![Just(Duration::ZERO), any_duration()],
+    )
+        .prop_map(
+            |(estimate, server_error, [authenticated, synchronised, prefer], smear, age)| {
+                let estimate = SourceEstimate {
+                    server_error,
+                    ..estimate
+                };
+                Candidate {
+                    authenticated,
+                    synchronised,
+                    age,
+                    smear,
+                    mark: Mark {
+                        prefer,
+                        trust: false,
+                    },
+                    ..candidate(estimate)
+                }
+            },
+        )
 }
 
 fn hull(offsets: &[Offset]) -> Interval {
