@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tsq_algo::{
-    Combined, Disagreement, Filtered, RejectReason, Sample, SourceEstimate, combine, filter,
+    Combined, Disagreement, Filtered, Method, RejectReason, Sample, SourceEstimate, combine, filter,
 };
 use tsq_client::{Failure, SourceReport};
 use tsq_proto::Offset;
@@ -153,7 +153,7 @@ impl Analysis {
         let combined = if given.is_empty() {
             Err(no_answer(sources))
         } else {
-            combine(&given).map_err(NoResult::Disagreement)
+            combine(&given, Method::Median).map_err(NoResult::Disagreement)
         };
         let verdicts = (0..sources.len())
             .map(|index| {

@@ -289,6 +289,7 @@ mod tests {
         Combined {
             offset: Offset::from_nanos(offset_ms * 1_000_000),
             stddev: Duration::from_micros(10),
+            spread: Duration::ZERO,
             bound: Duration::from_micros(50),
             includes_servers: false,
             survivors: vec![0],
