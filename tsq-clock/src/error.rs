@@ -17,6 +17,17 @@ pub enum ClockError {
         /// The largest that is allowed, in either direction.
         limit: Duration,
     },
+    /// The steps of the last days and this one add up to more than is allowed.
+    PastBudget {
+        /// The step that was asked for.
+        asked: Offset,
+        /// What earlier steps add up to.
+        spent: Duration,
+        /// The most that all may.
+        total: Duration,
+    },
+    /// The step could not be counted on disk, and so was not made.
+    NotCounted,
     /// The system took a smaller slew than it was asked for, and is now making that one.
     Truncated {
         /// The slew that was asked for.
@@ -49,6 +60,17 @@ impl fmt::Display for ClockError {
                     f,
                     "a change of {asked} is past the clock's limit of {limit:?}"
                 )
+            }
+            Self::PastBudget {
+                asked,
+                spent,
+                total,
+            } => write!(
+                f,
+                "a step of {asked} after {spent:?} of steps in 7 days is past the budget of {total:?}"
+            ),
+            Self::NotCounted => {
+                f.write_str("the step cannot be counted in the state folder, so it is not made")
             }
             Self::Truncated { asked, taken } => {
                 write!(f, "asked to slew {asked}, the system took {taken} only")

@@ -1,10 +1,13 @@
 //! The Linux system clock, set by `adjtimex(2)` alone.
 
+mod hardware;
 mod outcome;
 mod request;
 mod state;
 #[expect(unsafe_code, reason = "system calls; nothing else is in this file")]
 mod sys;
+
+pub use hardware::HardwareClock;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

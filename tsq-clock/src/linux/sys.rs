@@ -1,7 +1,7 @@
 use std::io;
 use std::mem;
 
-use libc::timex;
+use libc::{c_int, c_ulong, timex};
 
 /// `adjtimex(2)`; `Err` carries its `errno`. The clock's state (`TIME_OK` and so on) is of no use
 /// to us.
@@ -20,3 +20,49 @@ pub(super) fn empty_timex() -> timex {
     // SAFETY: `timex` is made of integers only, for which zero bytes are a value.
     unsafe { mem::zeroed() }
 }
+
+/// `struct rtc_time` of `linux/rtc.h`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RtcTime {
+    pub(super) second: c_int,
+    pub(super) minute: c_int,
+    pub(super) hour: c_int,
+    pub(super) day: c_int,
+    /// From 0.
+    pub(super) month: c_int,
+    /// From 1900.
+    pub(super) year: c_int,
+    // Neither read nor filled in by the kernel's drivers.
+    pub(super) _week_day: c_int,
+    pub(super) _year_day: c_int,
+    pub(super) _daylight_saving: c_int,
+}
+
+/// `RTC_RD_TIME` on an open device.
+pub(super) fn rtc_read(device: c_int, time: &mut RtcTime) -> io::Result<()> {
+    // SAFETY: the call fills in the 36 bytes that its number names, and `time` has them.
+    let result = unsafe { libc::ioctl(device, RTC_RD_TIME, std::ptr::from_mut(time)) };
+    ok(result)
+}
+
+/// `RTC_SET_TIME` on an open device.
+pub(super) fn rtc_set(device: c_int, time: &RtcTime) -> io::Result<()> {
+    // SAFETY: the call reads the 36 bytes that its number names, and `time` has them.
+    let result = unsafe { libc::ioctl(device, RTC_SET_TIME, std::ptr::from_ref(time)) };
+    ok(result)
+}
+
+fn ok(result: c_int) -> io::Result<()> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// `_IOR('p', 9, struct rtc_time)`, the encoding of x86, Arm and RISC-V.
+const RTC_RD_TIME: c_ulong = 0x8024_7009;
+
+/// `_IOW('p', 10, struct rtc_time)`.
+const RTC_SET_TIME: c_ulong = 0x4024_700a;
