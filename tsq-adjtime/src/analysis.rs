@@ -4,10 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use tsq_algo::{
-    Combined, Disagreement, Filtered, Method, RejectReason, Sample, SourceEstimate, combine, filter,
+    Candidate, Combined, Filtered, Mark, NoSelection, RejectReason, Rules, Sample, SourceEstimate,
+    filter, select,
 };
-use tsq_client::{Failure, SourceReport};
-use tsq_proto::Offset;
+use tsq_client::trust::TrustKind;
+use tsq_client::{Failure, Rejection, SourceReport};
+use tsq_proto::{Answer, HostTime, Profile};
 
 use crate::trust::Distrust;
 
@@ -20,6 +22,8 @@ pub struct Analysis {
     pub rejected: Vec<Vec<Option<RejectReason>>>,
     /// The offset they agree on.
     pub combined: Result<Combined, NoResult>,
+    /// Whether servers that we know to be the right ones decided.
+    pub authenticated: bool,
     /// What became of each server.
     pub verdicts: Vec<Verdict>,
 }
@@ -39,10 +43,19 @@ pub enum NoResult {
         /// How many of them were refused for their certificates.
         refused: usize,
     },
-    /// There is no majority.
-    Disagreement(Disagreement),
+    /// There are answers, and no use of them.
+    NoSelection(NoSelection),
     /// Servers agree and are not believed.
     Distrusted(Distrust),
+}
+
+/// How the servers are chosen from.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// What is asked of them.
+    pub rules: Rules,
+    /// What the user says of each, in the order of the command line; missing ones have no mark.
+    pub marks: Vec<Mark>,
 }
 
 impl fmt::Display for NoResult {
@@ -60,7 +73,7 @@ impl fmt::Display for NoResult {
                 "none of {servers} servers gave a usable answer; {refused} certificate{} refused",
                 if *refused == 1 { " was" } else { "s were" }
             ),
-            Self::Disagreement(disagreement) => disagreement.fmt(f),
+            Self::NoSelection(none) => none.fmt(f),
             Self::Distrusted(distrust) => distrust.fmt(f),
         }
     }
@@ -69,15 +82,8 @@ impl fmt::Display for NoResult {
 /// What became of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its offset counts.
-    Used,
-    /// The majority says otherwise.
-    Falseticker {
-        /// Its distance from the offset agreed on.
-        by: Offset,
-    },
-    /// There is no majority, so nobody's offset counts.
-    Unresolved,
+    /// It gave samples, and this is what selection made of them.
+    Judged(tsq_algo::Verdict),
     /// It is another name of a server that has its vote already.
     Duplicate {
         /// That server, as the user named it.
@@ -91,21 +97,27 @@ impl Verdict {
     /// A stable name for programs.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Used => "used",
-            Self::Falseticker { .. } => "falseticker",
-            Self::Unresolved => "unresolved",
+            Self::Judged(verdict) => verdict.name(),
             Self::Duplicate { .. } => "duplicate",
             Self::Failed(failure) => failure.name(),
         }
+    }
+
+    /// Whether it agrees with those that decide, and may be one of them.
+    pub fn agrees(&self) -> bool {
+        matches!(self, Self::Judged(verdict) if verdict.agrees())
+    }
+
+    /// Whether its offset is part of the result.
+    pub fn is_used(&self) -> bool {
+        matches!(self, Self::Judged(verdict) if verdict.is_combined())
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Used => f.write_str("used"),
-            Self::Falseticker { by } => write!(f, "falseticker: {by} from the majority"),
-            Self::Unresolved => f.write_str("not used: the servers disagree"),
+            Self::Judged(verdict) => verdict.fmt(f),
             Self::Duplicate { of } => write!(f, "not used: the same server as {of}"),
             Self::Failed(failure) => failure.fmt(f),
         }
@@ -113,18 +125,19 @@ impl fmt::Display for Verdict {
 }
 
 impl Analysis {
-    /// Filters each server's samples and combines the servers; those at one address are one.
-    pub fn of(sources: &[SourceReport]) -> Self {
-        Self::with(sources, same_as)
+    /// Filters each server's samples and chooses among the servers; those at one address are one.
+    pub fn of(sources: &[SourceReport], choice: &Choice) -> Self {
+        Self::with(sources, choice, same_as)
     }
 
     /// As [`Self::of`], with every report counted: for one server measured in several ways.
-    pub fn of_all(sources: &[SourceReport]) -> Self {
-        Self::with(sources, |_, _| None)
+    pub fn of_all(sources: &[SourceReport], choice: &Choice) -> Self {
+        Self::with(sources, choice, |_, _| None)
     }
 
     fn with(
         sources: &[SourceReport],
+        choice: &Choice,
         same_as: impl Fn(&[SourceReport], usize) -> Option<usize>,
     ) -> Self {
         let filtered: Vec<Filtered> = sources
@@ -143,40 +156,95 @@ impl Analysis {
             })
             .collect();
         let twin = |index: usize| same_as(sources, index).filter(|twin| estimates[*twin].is_some());
-        let voters: Vec<usize> = (0..sources.len())
-            .filter(|index| estimates[*index].is_some() && twin(*index).is_none())
-            .collect();
-        let given: Vec<SourceEstimate> = voters
-            .iter()
-            .filter_map(|voter| estimates[*voter])
-            .collect();
-        let combined = if given.is_empty() {
+        let newest = sources.iter().filter_map(newest_sample).max();
+        let candidate = |index: usize| {
+            let estimate = estimates[index].filter(|_| twin(index).is_none())?;
+            let mark = choice.marks.get(index).copied().unwrap_or_default();
+            Some(candidate(&sources[index], estimate, mark, newest))
+        };
+        let (voters, candidates): (Vec<usize>, Vec<Candidate>) = (0..sources.len())
+            .filter_map(|index| Some((index, candidate(index)?)))
+            .unzip();
+        let selection = select(&candidates, &choice.rules);
+        let combined = if candidates.is_empty() {
             Err(no_answer(sources))
         } else {
-            combine(&given, Method::Median).map_err(NoResult::Disagreement)
+            selection.combined.map_err(NoResult::NoSelection)
         };
-        let verdicts = (0..sources.len())
-            .map(|index| {
-                if let (Some(_), Some(twin)) = (estimates[index], twin(index)) {
-                    return Verdict::Duplicate {
-                        of: sources[twin].server.clone(),
-                    };
-                }
-                let vote = voters.iter().position(|voter| *voter == index);
-                verdict(
-                    &sources[index],
-                    vote.map(|vote| (vote, given[vote].offset)),
-                    &combined,
-                )
-            })
-            .collect();
+        let verdict = |index: usize| match voters.iter().position(|voter| *voter == index) {
+            Some(vote) => Verdict::Judged(selection.verdicts[vote].clone()),
+            None => match twin(index).filter(|_| estimates[index].is_some()) {
+                Some(twin) => Verdict::Duplicate {
+                    of: sources[twin].server.clone(),
+                },
+                None => unusable(&sources[index]),
+            },
+        };
         Self {
+            verdicts: (0..sources.len()).map(verdict).collect(),
             estimates,
             rejected: filtered.into_iter().map(|f| f.rejected).collect(),
-            combined,
-            verdicts,
+            combined: combined.map(|combined| named(&combined, &voters)),
+            authenticated: selection.authenticated,
         }
     }
+}
+
+/// Survivors and falsetickers by their place on the command line.
+fn named(combined: &Combined, voters: &[usize]) -> Combined {
+    let named = |votes: &[usize]| votes.iter().map(|&vote| voters[vote]).collect();
+    Combined {
+        survivors: named(&combined.survivors),
+        falsetickers: named(&combined.falsetickers),
+        ..combined.clone()
+    }
+}
+
+fn candidate(
+    source: &SourceReport,
+    estimate: SourceEstimate,
+    mark: Mark,
+    newest: Option<HostTime>,
+) -> Candidate {
+    let age = newest
+        .zip(newest_sample(source))
+        .map(|(newest, own)| (newest - own).abs());
+    Candidate {
+        estimate,
+        authenticated: source.trust != TrustKind::Insecure,
+        // Answers that say otherwise are refused one by one.
+        synchronised: true,
+        age: age.unwrap_or_default(),
+        smear: smear(source),
+        mark,
+    }
+}
+
+fn newest_sample(source: &SourceReport) -> Option<HostTime> {
+    source.accepted().map(|answer| answer.sample.t4).max()
+}
+
+/// How the server says it smears leap seconds; None also for `none` and `unknown`.
+fn smear(source: &SourceReport) -> Option<String> {
+    let answer = source.accepted().last()?;
+    let Ok(Answer::Response(response)) = Answer::decode(&answer.response) else {
+        return None;
+    };
+    let smear = Profile::from_metadata(&response.metadata()).smear?;
+    (!["none", "unknown"].contains(&smear)).then(|| smear.to_string())
+}
+
+/// Why a server gave no sample.
+fn unusable(source: &SourceReport) -> Verdict {
+    let mut answers = source.samples.iter();
+    let says_so = |answer: Option<&tsq_client::SampleReport>| {
+        answer
+            .is_some_and(|answer| answer.result.as_ref().err() == Some(&Rejection::Unsynchronised))
+    };
+    if says_so(answers.next()) && answers.all(|answer| says_so(Some(answer))) {
+        return Verdict::Judged(tsq_algo::Verdict::Unsynchronised);
+    }
+    Verdict::Failed(source.failure.clone().unwrap_or(Failure::NoSamples))
 }
 
 /// The server's word about its own error: the worst of its answers, if all of them tell.
@@ -196,21 +264,6 @@ fn samples(source: &SourceReport) -> Vec<Sample> {
             delay: answer.sample.delay,
         })
         .collect()
-}
-
-fn verdict(
-    source: &SourceReport,
-    vote: Option<(usize, Offset)>,
-    combined: &Result<Combined, NoResult>,
-) -> Verdict {
-    match (vote, combined) {
-        (None, _) => Verdict::Failed(source.failure.clone().unwrap_or(Failure::NoSamples)),
-        (Some(_), Err(_)) => Verdict::Unresolved,
-        (Some((vote, _)), Ok(combined)) if combined.survivors.contains(&vote) => Verdict::Used,
-        (Some((_, offset)), Ok(combined)) => Verdict::Falseticker {
-            by: offset - combined.offset,
-        },
-    }
 }
 
 /// Which of the reasons for having nothing is the one to act on.
@@ -237,7 +290,7 @@ fn same_as(sources: &[SourceReport], index: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use tsq_client::trust::TrustKind;
+    use tsq_client::{SampleReport, Transport};
 
     use super::*;
 
@@ -267,5 +320,20 @@ mod tests {
         ];
         let same: Vec<_> = (0..4).map(|index| same_as(&sources, index)).collect();
         assert_eq!(same, [None, None, Some(0), None]);
+    }
+
+    #[test]
+    fn server_that_says_nobody_keeps_its_clock_is_called_unsynchronised() {
+        let refused = |rejection| SampleReport {
+            transport: Transport::Datagram,
+            result: Err(rejection),
+        };
+        let mut told = source("192.0.2.1:443");
+        told.samples = vec![refused(Rejection::Unsynchronised); 5];
+        let analysis = Analysis::of(&[told.clone()], &Choice::default());
+        assert_eq!(analysis.verdicts[0].name(), "unsynchronised");
+        told.samples.push(refused(Rejection::TooLong));
+        let analysis = Analysis::of(&[told], &Choice::default());
+        assert_eq!(analysis.verdicts[0].name(), "no_samples");
     }
 }

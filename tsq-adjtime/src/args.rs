@@ -9,7 +9,7 @@ use crate::receipt::Hash;
 
 /// Sets this host's clock by TSQ servers: encrypted time over QUIC, UDP port 443.
 ///
-/// All servers are asked at once. The median of their offsets is slewed away if it is small and
+/// All servers are asked at once. The offset that most of them agree on is slewed away if it is small and
 /// stepped if it is not; past --max-offset nothing is done. Without --dry-run this needs root or
 /// CAP_SYS_TIME.
 #[derive(Clone, Debug, Parser)]
@@ -46,6 +46,22 @@ pub struct Args {
     /// Time for the whole run, in milliseconds
     #[arg(long, value_name = "MS", default_value = "3000", value_parser = milliseconds)]
     pub timeout: f64,
+
+    /// Servers that must agree at least
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub min_sources: u16,
+
+    /// Use this one of the SERVERs instead of others that agree with it; repeatable
+    #[arg(long, value_name = "SERVER")]
+    pub prefer: Vec<String>,
+
+    /// Take this one of the SERVERs to be right: the others have no vote and are held against it; repeatable
+    #[arg(long, value_name = "SERVER")]
+    pub trust: Vec<String>,
+
+    /// How the offsets of the servers that agree become one
+    #[arg(long, value_enum, default_value = "median")]
+    pub combine: CombineArg,
 
     /// Measure and say what would be done; needs no privilege
     #[arg(long)]
@@ -168,6 +184,15 @@ pub enum BootstrapArg {
     Always,
 }
 
+/// How offsets become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CombineArg {
+    /// Their median
+    Median,
+    /// Their mean, the surer ones weighing more
+    Weighted,
+}
+
 /// Milliseconds, with a fraction if wanted: finite, not negative, at most a day's worth of years.
 fn milliseconds(text: &str) -> Result<f64, String> {
     let value: f64 = text
@@ -195,8 +220,8 @@ const AFTER_HELP: &str = "\
 Positive offset: this host's clock is behind.
 
 Exit codes: 0 adjusted, or nothing to do (or, with --dry-run, measured); 1 internal error; 2 usage;
-3 no usable answer; 4 the servers disagree; 5 offset past --max-offset; 6 no permission to set the
-clock; 7 no answer that can be trusted: certificates refused, or dates that waited do not hold.
+3 no usable answer; 4 the servers disagree or too few agree; 5 offset past
+--max-offset; 6 no permission to set the clock; 7 no answer that can be trusted: certificates refused, or dates that waited do not hold.
 
 Examples:
   tsq-adjtime --dry-run time1.example time2.example
@@ -235,6 +260,8 @@ mod tests {
             &["tsq-adjtime"][..],
             &["tsq-adjtime", "a", "--port", "0"],
             &["tsq-adjtime", "a", "--queries", "0"],
+            &["tsq-adjtime", "a", "--min-sources", "0"],
+            &["tsq-adjtime", "a", "--combine", "mean"],
             &["tsq-adjtime", "a", "--max-offset", "-1"],
             &["tsq-adjtime", "a", "--max-offset", "NaN"],
             &["tsq-adjtime", "a", "--timeout", "inf"],

@@ -27,8 +27,10 @@ pub fn print(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
 struct Result {
     offset_ns: Option<i64>,
     stddev_ns: Option<u64>,
+    spread_ns: Option<u64>,
     bound_ns: Option<u64>,
     bound_excludes_servers: bool,
+    authenticated: Option<bool>,
     remaining_ns: Option<i64>,
     remaining_bound_ns: Option<u64>,
     action: &'static str,
@@ -118,8 +120,10 @@ impl Result {
         Self {
             offset_ns: combined.map(|c| c.offset.as_nanos()),
             stddev_ns: combined.map(|c| nanos(c.stddev)),
+            spread_ns: combined.map(|c| nanos(c.spread)),
             bound_ns: combined.map(|c| nanos(c.bound)),
             bound_excludes_servers: combined.is_none_or(|c| !c.includes_servers),
+            authenticated: combined.map(|_| outcome.analysis.authenticated),
             remaining_ns: remaining.map(|r| r.offset.as_nanos()),
             remaining_bound_ns: remaining.map(|r| nanos(r.bound)),
             action: outcome.action.name(),
@@ -209,9 +213,14 @@ fn source(outcome: &Outcome, index: usize) -> Source {
         server_error_ns: estimate.and_then(|e| e.server_error).map(nanos),
         timestamps: report.timestamps().map(stamps),
         verdict: verdict.name(),
-        reason: (*verdict != Verdict::Used).then(|| verdict.to_string()),
+        reason: (!is_plainly_used(verdict)).then(|| verdict.to_string()),
         samples: samples(report, &outcome.analysis.rejected[index]),
     }
+}
+
+/// Used, with nothing to add.
+fn is_plainly_used(verdict: &Verdict) -> bool {
+    *verdict == Verdict::Judged(tsq_algo::Verdict::Used)
 }
 
 fn samples(report: &SourceReport, rejected: &[Option<RejectReason>]) -> Vec<Sample> {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use tsq_algo::{Combined, Decision, Policy, RESOLUTION, decide};
+use tsq_algo::{Combined, Decision, NoSelection, Policy, RESOLUTION, decide};
 use tsq_client::Session;
 use tsq_client::trust::Floor;
 use tsq_clock::{Clock, ClockError, DryRun, Limits, SystemClock};
@@ -131,7 +131,7 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
     let mut sources = session
         .measure(first_end, &mut |progress| line.show(progress))
         .map_err(internal)?;
-    let (analysis, trust) = trust::decide(&mut sources, clock.read(), &rule);
+    let (analysis, trust) = trust::decide(&mut sources, clock.read(), &rule, &settings.choice);
     let (action, mut exit) = adjust(&analysis, &settings.policy, clock.as_mut());
     // The clock may have been set by now: what follows must not hide that.
     let receipt_problem = settings.receipt.as_ref().and_then(|path| {
@@ -148,7 +148,7 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
             .measure(end, &mut |progress| line.show(progress))
             .map_err(internal)?;
         Some(Remaining {
-            measured: Analysis::of(&again).combined,
+            measured: Analysis::of(&again, &settings.choice).combined,
         })
     } else {
         None
@@ -178,7 +178,14 @@ pub fn adjust(analysis: &Analysis, policy: &Policy, clock: &mut dyn Clock) -> (A
             let exit = match no_result {
                 NoResult::NoAnswer { .. } => Exit::NoAnswer,
                 NoResult::TrustRefused { .. } | NoResult::Distrusted(_) => Exit::TrustRefused,
-                NoResult::Disagreement(_) => Exit::NoAgreement,
+                NoResult::NoSelection(none) => match none {
+                    NoSelection::NoneFit { .. } | NoSelection::Unauthenticated { .. } => {
+                        Exit::NoAnswer
+                    }
+                    NoSelection::MixedTimescales { .. }
+                    | NoSelection::Disagreement(_)
+                    | NoSelection::TooFew { .. } => Exit::NoAgreement,
+                },
             };
             (Action::refused(no_result.to_string()), exit)
         }

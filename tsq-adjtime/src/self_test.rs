@@ -12,7 +12,7 @@ use tsq_net::{KernelClock, Role, kernel_clock, tls};
 use tsq_server::service::{Service, Stopper};
 use tsq_server::teller::Teller;
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, Choice};
 use crate::outcome::{Action, Exit, Outcome};
 use crate::progress::Line;
 use crate::run::internal;
@@ -112,7 +112,7 @@ fn report(sources: Vec<SourceReport>, elapsed: Duration) -> Outcome {
         .reduce(f64::max)
         .map(Duration::from_secs_f64);
     let median = (!errors.is_empty()).then(|| Duration::from_secs_f64(Data::new(errors).median()));
-    let analysis = Analysis::of_all(&sources);
+    let analysis = Analysis::of_all(&sources, &Choice::default());
     let (action, exit) = if complete {
         (
             Action::None {

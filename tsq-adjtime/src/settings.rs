@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tsq_algo::Policy;
+use tsq_algo::{Limits, Mark, Method, Policy, Rules};
 use tsq_client::{Dates, Options, Server, Target, TransportChoice, Trust};
 use tsq_keys::VerifyKeys;
 
-use crate::args::{Args, BootstrapArg, TransportArg};
+use crate::analysis::Choice;
+use crate::args::{Args, BootstrapArg, CombineArg, TransportArg};
 use crate::outcome::Exit;
 use crate::trust::Standing;
 
@@ -19,6 +20,8 @@ pub struct Settings {
     pub servers: Vec<Server>,
     /// How.
     pub options: Options,
+    /// How to choose among them.
+    pub choice: Choice,
     /// What to do about the offset.
     pub policy: Policy,
     /// Time for everything.
@@ -78,6 +81,7 @@ impl Settings {
             .map(|given| Target::parse(given, args.port))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| usage(error.to_string()))?;
+        let choice = choice(args).map_err(usage)?;
         let trust = trust(args)?;
         let servers = targets
             .into_iter()
@@ -109,6 +113,7 @@ impl Settings {
                 precision: args.precision,
                 keys: verify_keys(args)?.map(Arc::new),
             },
+            choice,
             policy,
             timeout: duration(args.timeout),
             dry_run: args.dry_run,
@@ -143,6 +148,44 @@ impl Settings {
 }
 
 const COMMANDS: [&str; 2] = ["self-test", "verify-receipt"];
+
+fn choice(args: &Args) -> Result<Choice, String> {
+    let named = [("--prefer", &args.prefer), ("--trust", &args.trust)];
+    for (option, names) in named {
+        if let Some(name) = names.iter().find(|name| !args.servers.contains(name)) {
+            return Err(format!(
+                "{option} {name}: none of the servers is called so; write it as among them"
+            ));
+        }
+    }
+    let min_sources = usize::from(args.min_sources);
+    if min_sources > args.servers.len() {
+        return Err(format!(
+            "--min-sources {min_sources} cannot be met by {} server(s)",
+            args.servers.len()
+        ));
+    }
+    Ok(Choice {
+        rules: Rules {
+            min_sources,
+            // Without a check of certificates nobody is known; --dry-run goes with it.
+            allow_unauthenticated: args.insecure,
+            method: match args.combine {
+                CombineArg::Median => Method::Median,
+                CombineArg::Weighted => Method::Weighted,
+            },
+            limits: Limits::default(),
+        },
+        marks: args
+            .servers
+            .iter()
+            .map(|server| Mark {
+                prefer: args.prefer.contains(server),
+                trust: args.trust.contains(server),
+            })
+            .collect(),
+    })
+}
 
 fn trust(args: &Args) -> Result<Trust, Unusable> {
     let unusable = |exit: Exit, problem: String| Unusable { exit, problem };
@@ -207,6 +250,22 @@ mod tests {
             resolve(&["a", "--ca", "/nonexistent"]).unwrap_err().exit,
             Exit::Usage
         );
+    }
+
+    #[test]
+    fn marks_belong_to_servers_that_are_named() {
+        let settings = resolve(&[
+            "a", "b:8443", "--pin", PIN, "--prefer", "b:8443", "--trust", "a",
+        ])
+        .unwrap();
+        let marks = settings.choice.marks;
+        assert!(marks[1].prefer && !marks[0].prefer && marks[0].trust && !marks[1].trust);
+        for words in [["--prefer", "c"], ["--trust", "b"], ["--min-sources", "2"]] {
+            let all = [&["a", "--pin", PIN], &words[..]].concat();
+            let unusable = resolve(&all).unwrap_err();
+            assert_eq!(unusable.exit, Exit::Usage, "{words:?}");
+            assert!(unusable.problem.contains(words[0]), "{unusable:?}");
+        }
     }
 
     #[test]

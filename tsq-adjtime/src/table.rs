@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use tsq_algo::SourceEstimate;
+use tsq_algo::{Combined, SourceEstimate};
 use tsq_client::trust::Presented;
 use tsq_client::{SourceReport, TrustRefusal};
 use tsq_proto::Offset;
@@ -118,7 +118,7 @@ fn conclusion(outcome: &Outcome) -> Vec<String> {
     let mut lines = Vec::new();
     if let Ok(combined) = &outcome.analysis.combined {
         lines.push(format!(
-            "offset {} ± {} (bound {} the servers' own error), standard deviation {}",
+            "offset {} ± {} (bound {} the servers' own error), standard deviation {}{}",
             offset_text(combined.offset),
             length(combined.bound),
             if combined.includes_servers {
@@ -126,7 +126,8 @@ fn conclusion(outcome: &Outcome) -> Vec<String> {
             } else {
                 "excludes"
             },
-            length(combined.stddev)
+            length(combined.stddev),
+            spread(combined)
         ));
     }
     if let Some(floor) = outcome.self_test {
@@ -166,9 +167,11 @@ fn trust_lines(outcome: &Outcome, trust: &TrustReport) -> Vec<String> {
         };
         let (server, by_our_clock) = (&source.server, date_words(refusal));
         let then = match &outcome.analysis.verdicts[index] {
-            Verdict::Used => "is valid at the time agreed on",
-            Verdict::Falseticker { .. } | Verdict::Duplicate { .. } => "was not needed",
-            Verdict::Unresolved | Verdict::Failed(_) => "is not believed",
+            verdict if verdict.agrees() => "is valid at the time agreed on",
+            Verdict::Judged(tsq_algo::Verdict::Unresolved) | Verdict::Failed(_) => {
+                "is not believed"
+            }
+            Verdict::Judged(_) | Verdict::Duplicate { .. } => "was not needed",
         };
         lines.push(format!(
             "  {server}: its certificate, {by_our_clock}, {then}"
@@ -184,6 +187,14 @@ fn date_words(refusal: &TrustRefusal) -> &'static str {
         // Only dates wait.
         _ => "refused",
     }
+}
+
+/// How far the servers' offsets are apart, where that says something.
+fn spread(combined: &Combined) -> String {
+    if combined.survivors.len() < 2 {
+        return String::new();
+    }
+    format!(", spread of the servers {}", length(combined.spread))
 }
 
 fn action(action: &Action, dry_run: bool) -> String {
@@ -268,10 +279,8 @@ impl Paint {
 
     fn verdict(&self, verdict: &Verdict) -> &'static str {
         self.code(match verdict {
-            Verdict::Used => "\x1b[32m",
-            Verdict::Falseticker { .. } | Verdict::Unresolved | Verdict::Duplicate { .. } => {
-                "\x1b[33m"
-            }
+            verdict if verdict.is_used() => "\x1b[32m",
+            Verdict::Judged(_) | Verdict::Duplicate { .. } => "\x1b[33m",
             Verdict::Failed(_) => "\x1b[31m",
         })
     }

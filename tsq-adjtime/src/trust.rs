@@ -11,7 +11,7 @@ use tsq_client::{SourceReport, TrustRefusal, TrustState};
 use tsq_clock::SystemClock;
 use tsq_proto::{HostTime, Offset};
 
-use crate::analysis::{Analysis, NoResult, Verdict};
+use crate::analysis::{Analysis, Choice, NoResult, Verdict};
 
 /// What is known before anybody is asked, and what it takes to learn more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +149,12 @@ impl fmt::Display for Distrust {
 /// Analyses what `sources` said when the clock showed `now`, believing only what [`Rule`] allows.
 ///
 /// Whoever is not believed is thrown out, marked with the reason, and the rest decided anew.
-pub fn decide(sources: &mut [SourceReport], now: HostTime, rule: &Rule) -> (Analysis, TrustReport) {
+pub fn decide(
+    sources: &mut [SourceReport],
+    now: HostTime,
+    rule: &Rule,
+    choice: &Choice,
+) -> (Analysis, TrustReport) {
     let mut report = TrustReport {
         before: rule.clock.state(),
         state: rule.clock.state(),
@@ -161,7 +166,7 @@ pub fn decide(sources: &mut [SourceReport], now: HostTime, rule: &Rule) -> (Anal
     };
     // Each round ends the loop or throws somebody out.
     loop {
-        let mut analysis = Analysis::of(sources);
+        let mut analysis = Analysis::of(sources, choice);
         let Ok(combined) = &analysis.combined else {
             if let (Some(refused), Err(NoResult::TrustRefused { .. })) =
                 (report.refused, &analysis.combined)
@@ -171,7 +176,7 @@ pub fn decide(sources: &mut [SourceReport], now: HostTime, rule: &Rule) -> (Anal
             return (analysis, report);
         };
         let used: Vec<usize> = (0..sources.len())
-            .filter(|index| analysis.verdicts[*index] == Verdict::Used)
+            .filter(|index| analysis.verdicts[*index].agrees())
             .collect();
         let (low, high) = ends(now, combined);
         if high < seconds(rule.floor.at) {
@@ -222,7 +227,7 @@ pub fn decide(sources: &mut [SourceReport], now: HostTime, rule: &Rule) -> (Anal
                 // Whoever is left was outvoted: that the majority may not decide is no reason for it
                 // to do so.
                 return (
-                    refused(sources, Distrust::TooFewKeys { have, need }),
+                    refused(sources, choice, Distrust::TooFewKeys { have, need }),
                     report,
                 );
             }
@@ -243,12 +248,12 @@ pub fn decide(sources: &mut [SourceReport], now: HostTime, rule: &Rule) -> (Anal
 }
 
 /// Nobody's offset counts.
-fn refused(sources: &[SourceReport], why: Distrust) -> Analysis {
-    let mut analysis = Analysis::of(sources);
+fn refused(sources: &[SourceReport], choice: &Choice, why: Distrust) -> Analysis {
+    let mut analysis = Analysis::of(sources, choice);
     analysis.combined = Err(NoResult::Distrusted(why));
     for verdict in &mut analysis.verdicts {
-        if matches!(verdict, Verdict::Used | Verdict::Falseticker { .. }) {
-            *verdict = Verdict::Unresolved;
+        if matches!(verdict, Verdict::Judged(_)) {
+            *verdict = Verdict::Judged(tsq_algo::Verdict::Unresolved);
         }
     }
     analysis

@@ -76,6 +76,11 @@ impl Verdict {
         }
     }
 
+    /// Whether it agrees with those that decide, and may be one of them: combined or not.
+    pub fn agrees(&self) -> bool {
+        self.is_combined() || matches!(self, Self::Outlier { .. } | Self::Outranked)
+    }
+
     /// Whether its offset is part of the result.
     pub fn is_combined(&self) -> bool {
         matches!(self, Self::Used | Self::Refines)
