@@ -173,6 +173,7 @@ def requests() -> list[dict[str, Any]]:
             "metadata precision signature",
         ),
         request("T11", "metadata: the draft's example", ASK + tlv(METADATA, site), "", [("site", "us-east")]),
+        request("M10 T5 T11", "follow-ups asked for", ASK + tlv(METADATA_QUERY) + tlv(METADATA, pairs(("follow_up", ""))), "metadata", [("follow_up", "")]),
         request("T11", "metadata element without pairs", ASK + tlv(METADATA)),
         request(
             "T11",
@@ -259,6 +260,7 @@ def responses() -> list[dict[str, Any]]:
     gps = {"stratum": 1, "source": 1, "info": "roof"}
     gnss = {"class": 1, "error_us": 3, "drift_ppb": 12, "tag": "gps"}
     told = [("leap", "0"), ("root_delay_ns", "0"), ("site", "us-east")]
+    followed = [("follow_up", f"{number:032x} {ntp(T3 + 4000 * number):016x}") for number in (1, 2)]
     full = GIVE + tlv(PRECISION) + source(1, 1, b"roof") + quality(1, 3, 12, b"gps") + tlv(METADATA, pairs(*told))
     between = ASK + tlv(0) + tlv(RECEIVE, u64(ntp(T2))) + tlv(99, b"x") + tlv(247) + tlv(SEND, u64(ntp(T3)))
     r, s = tlv(RECEIVE, u64(ntp(T2))), tlv(SEND, u64(ntp(T3)))
@@ -282,6 +284,12 @@ def responses() -> list[dict[str, Any]]:
             clock_quality={"class": 5, "error_us": 65535, "drift_ppb": 65535, "tag": ""},
         ),
         response("T11", "metadata", GIVE + tlv(METADATA, pairs(*told)), metadata=[list(pair) for pair in told]),
+        response(
+            "M10 T11",
+            "metadata, then follow-ups of two earlier answers in an element of their own",
+            GIVE + tlv(METADATA, pairs(*told)) + tlv(METADATA, pairs(*followed)),
+            metadata=[list(pair) for pair in told + followed],
+        ),
         response(
             "T6 T8 T9 T11 T12 M11",
             "everything but a signature, padded to 200 bytes",

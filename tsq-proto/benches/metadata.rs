@@ -31,6 +31,7 @@ fn with_metadata(c: &mut Criterion) {
         metadata: PROFILE
             .to_metadata(&ANNOTATIONS, &mut storage)
             .expect("256 bytes hold it"),
+        follow_ups: Metadata::EMPTY,
         signer: None,
     };
     let (mut packet, mut out) = ([0; 64], [0; 512]);

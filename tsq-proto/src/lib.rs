@@ -8,6 +8,7 @@
 //! - [`exchange`]: one request and one answer; a client's [`Query`] becomes a [`Sample`] or a named [`Refusal`],
 //!   a server's [`Prepared`] answer waits for its send timestamp;
 //! - [`profile`]: the metadata keys that tell what NTP tells and TSQ has no element for;
+//! - [`follow_up`]: when an earlier answer really left;
 //! - [`signing`]: what keys must be able to do, [`Signer`] and [`Verifier`].
 //!
 //! What is not here: no clock is read, no randomness drawn, no socket opened, no key kept, nothing allocated. T1 to T4 and the
@@ -48,6 +49,7 @@ extern crate std;
 
 pub mod error;
 pub mod exchange;
+pub mod follow_up;
 pub mod message;
 pub mod profile;
 pub mod signing;
@@ -57,8 +59,10 @@ pub mod tlv;
 
 pub use error::{EncodeError, ErrorCode, Malformed};
 pub use exchange::{
-    AnswerRefused, Contents, Prepared, Query, Reason, Refusal, Sample, SignedQuery, error_answer,
+    AnswerRefused, Contents, FollowUpRefusal, Prepared, Query, Reason, Refusal, Sample,
+    SignedQuery, error_answer,
 };
+pub use follow_up::FollowUp;
 pub use message::{Answer, Request, Response};
 pub use profile::{Leap, Profile};
 pub use signing::{SignatureRefusal, Signer, Verifier};

@@ -3,6 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `era` | NTP era of T2 and T3 |
+//! | `follow_up` | when an earlier answer left, see [`FollowUp`] |
 //! | `leap` | 0 no warning, 1 a second will be inserted, 2 one will be deleted, 3 not known |
 //! | `refid` | what the server follows, as chrony prints it: 8 hexadecimal digits, or a name |
 //! | `root_delay_ns` | delay to the reference clock and back, in nanoseconds |
@@ -20,6 +21,7 @@ use core::str::FromStr;
 use core::time::Duration;
 
 use crate::error::EncodeError;
+use crate::follow_up::FollowUp;
 use crate::text::FixedText;
 use crate::tlv::Metadata;
 
@@ -59,8 +61,9 @@ pub struct Profile<'a> {
 
 impl<'a> Profile<'a> {
     /// The keys of the profile, sorted. Annotations must use others.
-    pub const KEYS: [&'static str; 8] = [
+    pub const KEYS: [&'static str; 9] = [
         ERA,
+        FollowUp::KEY,
         LEAP,
         REFERENCE_ID,
         ROOT_DELAY,
@@ -86,6 +89,7 @@ impl<'a> Profile<'a> {
         }
         let [
             era,
+            _,
             leap,
             reference_id,
             root_delay,

@@ -36,6 +36,7 @@ fn answer(request: &Request<'_>) -> Vec<u8> {
             tag: "",
         }),
         metadata: Metadata::new(&[("site", "us-east")], &mut storage).expect("64 bytes hold it"),
+        follow_ups: Metadata::EMPTY,
         signer: Some(&KEY),
     };
     Prepared::answer_with(request, T2, &contents, &mut out)

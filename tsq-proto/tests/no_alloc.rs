@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use toy_key::ToyKey;
 use tsq_proto::{
-    ClockClass, ClockQuality, Contents, HostTime, Leap, Metadata, Nonce, Prepared, Profile, Query,
-    Request, Sample, SourceType, TimeSource,
+    ClockClass, ClockQuality, Contents, FollowUp, HostTime, Leap, Metadata, Nonce, Prepared,
+    Profile, Query, Request, Response, Sample, SourceType, TimeSource,
 };
 
 mod toy_key;
@@ -96,6 +96,7 @@ fn exchange() -> Option<Sample> {
 
 fn signed_exchange() -> Option<Sample> {
     let (mut storage, mut packet, mut out) = ([0; 200], [0; 512], [0; 512]);
+    let mut room = [0; FollowUp::MAX_LEN];
     let [t1, t2, t3, t4] =
         [0, 50_000, 52_000, 90_000].map(|nanos| HostTime::from_unix(1_795_000_000, nanos));
     let profile = Profile {
@@ -109,6 +110,10 @@ fn signed_exchange() -> Option<Sample> {
         server: Some("tsqd/0.1.0"),
     };
     let annotations = [("site", "us-east"), ("region", "us")];
+    let earlier = FollowUp {
+        nonce: Nonce::new([6; 16]),
+        departure: t1.to_ntp(),
+    };
     let contents = Contents {
         time_source: Some(TimeSource {
             stratum: 1,
@@ -122,11 +127,12 @@ fn signed_exchange() -> Option<Sample> {
             tag: "",
         }),
         metadata: profile.to_metadata(&annotations, &mut storage).ok()?,
+        follow_ups: FollowUp::to_metadata(&[earlier], &mut room).ok()?,
         signer: Some(&KEY),
     };
     let query = Query::new(Nonce::new([7; 16]), t1).requiring_signature(&KEY);
     let request = Request::new(Nonce::new([7; 16]))
-        .with_metadata_query()
+        .with_follow_up()
         .with_signature()
         .with_precision()
         .padded_to(500);
@@ -134,9 +140,12 @@ fn signed_exchange() -> Option<Sample> {
     let request = Request::decode(black_box(&packet[..len])).ok()?;
     let prepared = Prepared::answer_with(&request, t2, &contents, &mut out).ok()?;
     let answer = prepared.stamp(t3);
-    query
+    let sample = query
         .finish(black_box(answer), t4, Duration::from_secs(86_400))
-        .ok()
+        .ok()?;
+    let response = Response::decode(answer).ok()?;
+    let told = FollowUp::all(&response.metadata()).next()?;
+    (told == earlier).then_some(sample)
 }
 
 /// Runs `work` and counts this thread's allocations meanwhile; other tests run beside it.

@@ -343,6 +343,7 @@ impl OwnedContents {
                 tag,
             }),
             metadata: metadata(&self.pairs, storage),
+            follow_ups: Metadata::EMPTY,
             signer: self.has_key.then_some(&KEY as &dyn Signer),
         }
     }

@@ -113,6 +113,7 @@ impl Teller {
             time_source: Some(self.told.time_source),
             clock_quality: Some(self.told.clock_quality),
             metadata: Metadata::from_elements(&self.told.metadata).unwrap_or(Metadata::EMPTY),
+            follow_ups: Metadata::EMPTY,
             signer: self.keys.active(now).map(|key| key as &dyn Signer),
         }
     }

@@ -125,15 +125,8 @@ impl Query {
                 by: (t2 - t3).abs(),
             });
         }
-        // T2 and T3 are the peer's word: the sums must not overflow whatever they are.
-        let [n1, n2, n3, n4] = [t1, t2, t3, t4].map(|time| i128::from(time.as_unix_nanos()));
-        let delay = (n4 - n1) - (n3 - n2);
-        let offset = Offset::saturating_from_i128(((n2 - n1) + (n3 - n4)) / 2);
-        if delay <= 0 {
-            return Err(Refusal::DelayNotPositive {
-                delay: Offset::saturating_from_i128(delay),
-            });
-        }
+        let (offset, delay) = offset_and_delay([t1, t2, t3, t4]);
+        let delay = delay?;
         if offset.abs() > offset_limit {
             return Err(Refusal::OffsetPastLimit {
                 offset,
@@ -147,7 +140,7 @@ impl Query {
             t3,
             t4,
             offset,
-            delay: Duration::from_nanos(u64::try_from(delay).unwrap_or(u64::MAX)),
+            delay,
             time_source: response
                 .time_source()
                 .map(|source| (source.stratum, source.source.as_u8())),
@@ -158,6 +151,25 @@ impl Query {
             root_dispersion: profile.root_dispersion,
         })
     }
+}
+
+/// What four timestamps say; the delay only if it is positive.
+// tsq: E2 E4
+pub(super) fn offset_and_delay(times: [HostTime; 4]) -> (Offset, Result<Duration, Refusal>) {
+    // T2 and T3 are the peer's word: the sums must not overflow whatever they are.
+    let [n1, n2, n3, n4] = times.map(|time| i128::from(time.as_unix_nanos()));
+    let delay = (n4 - n1) - (n3 - n2);
+    let offset = Offset::saturating_from_i128(((n2 - n1) + (n3 - n4)) / 2);
+    let positive = if delay > 0 {
+        Ok(Duration::from_nanos(
+            u64::try_from(delay).unwrap_or(u64::MAX),
+        ))
+    } else {
+        Err(Refusal::DelayNotPositive {
+            delay: Offset::saturating_from_i128(delay),
+        })
+    };
+    (offset, positive)
 }
 
 /// A [`Query`] whose answer must be signed.

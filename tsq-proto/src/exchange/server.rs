@@ -20,6 +20,8 @@ pub struct Contents<'a> {
     pub clock_quality: Option<ClockQuality<'a>>,
     /// Everything else (see [`Profile`](crate::profile::Profile)); asked for by a Metadata Query.
     pub metadata: Metadata<'a>,
+    /// When earlier answers left (see [`FollowUp`](crate::FollowUp)); asked for by a Metadata Query and their key.
+    pub follow_ups: Metadata<'a>,
     /// The key to sign with; asked for by a Signature Request.
     pub signer: Option<&'a dyn Signer>,
 }
@@ -77,6 +79,9 @@ impl<'b> Prepared<'b> {
         let mut response = Response::new(request.nonce(), t2_wire, t2_wire);
         if request.asks_metadata() {
             response = telling(response, contents);
+        }
+        if request.asks_follow_up() {
+            response = response.with_follow_ups(contents.follow_ups);
         }
         let block = signer
             .map(unsigned_block)
@@ -243,6 +248,7 @@ impl core::error::Error for AnswerRefused {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::follow_up::FollowUp;
     use crate::message::Answer;
     use crate::tlv::{ClockClass, Nonce, SourceType};
 
@@ -306,7 +312,7 @@ mod tests {
                 tag: "",
             }),
             metadata: Metadata::new(&[("site", "us-east")], &mut storage).unwrap(),
-            signer: None,
+            ..Contents::default()
         };
         let len_of = |request: Request<'_>| {
             let mut out = [0; 128];
@@ -325,6 +331,31 @@ mod tests {
             len_of(Request::new(NONCE).with_metadata_query()),
             Response::MIN_LEN + told_len
         );
+    }
+
+    // tsq: M9 M10
+    #[test]
+    fn follow_ups_need_to_be_asked_for_and_stand_behind_the_metadata() {
+        let (mut storage, mut room) = ([0; 32], [0; FollowUp::MAX_LEN]);
+        let told = [FollowUp {
+            nonce: Nonce::new([8; 16]),
+            departure: T3.to_ntp(),
+        }];
+        let contents = Contents {
+            metadata: Metadata::new(&[("site", "us-east")], &mut storage).unwrap(),
+            follow_ups: FollowUp::to_metadata(&told, &mut room).unwrap(),
+            ..Contents::default()
+        };
+        for (request, expected) in [
+            (Request::new(NONCE).with_follow_up(), &told[..]),
+            (Request::new(NONCE).with_metadata_query(), &[]),
+            (Request::new(NONCE), &[]),
+        ] {
+            let mut out = [0; 200];
+            let prepared = Prepared::answer_with(&request, T2, &contents, &mut out).unwrap();
+            let response = Response::decode(prepared.stamp(T3)).unwrap();
+            assert!(FollowUp::all(&response.metadata()).eq(expected.iter().copied()));
+        }
     }
 
     // tsq: M5

@@ -1,6 +1,7 @@
 use super::leading_nonce;
 use super::order::Order;
 use crate::error::{EncodeError, Malformed};
+use crate::follow_up::FollowUp;
 use crate::tlv::{
     Element, Elements, HEADER_LEN, Metadata, MetadataQuery, Nonce, Padding, PrecisionMode,
     SignatureRequest, Writer, kind,
@@ -77,6 +78,13 @@ impl<'a> Request<'a> {
     pub const fn with_metadata(mut self, metadata: Metadata<'a>) -> Self {
         self.metadata = metadata;
         self
+    }
+
+    /// Asks for metadata, and in it when earlier answers on this connection left; in place of other metadata.
+    // tsq: M9 M10 T5 T11
+    #[must_use]
+    pub const fn with_follow_up(self) -> Self {
+        self.with_metadata_query().with_metadata(FollowUp::QUESTION)
     }
 
     /// Adds padding up to `len` bytes, counting what has been added before: call it last. A longer request stays
@@ -170,6 +178,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub const fn asks_metadata(&self) -> bool {
         self.metadata_query
+    }
+
+    /// Whether the answer should tell when earlier ones left.
+    // tsq: M9 M10
+    #[must_use]
+    pub fn asks_follow_up(&self) -> bool {
+        self.metadata_query && self.metadata.get(FollowUp::KEY).is_some()
     }
 
     /// Whether the answer should be as long as the request.

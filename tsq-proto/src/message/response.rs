@@ -17,6 +17,8 @@ pub struct Response<'a> {
     time_source: Option<TimeSource<'a>>,
     clock_quality: Option<ClockQuality<'a>>,
     metadata: Metadata<'a>,
+    /// What follows `metadata`, in an element of its own; a decoded response has all of it there.
+    follow_ups: Metadata<'a>,
     /// Bytes of padding; in a decoded response also what was skipped.
     padding: usize,
     signature: Option<SignatureBlock<'a>>,
@@ -39,6 +41,7 @@ impl<'a> Response<'a> {
             time_source: None,
             clock_quality: None,
             metadata: Metadata::EMPTY,
+            follow_ups: Metadata::EMPTY,
             padding: 0,
             signature: None,
             signed_bytes: &[],
@@ -74,6 +77,14 @@ impl<'a> Response<'a> {
     #[must_use]
     pub const fn with_metadata(mut self, metadata: Metadata<'a>) -> Self {
         self.metadata = metadata;
+        self
+    }
+
+    /// Carries [follow-ups](crate::FollowUp), which the request must have asked for, after its other metadata.
+    // tsq: M9 M10 T11
+    #[must_use]
+    pub const fn with_follow_ups(mut self, follow_ups: Metadata<'a>) -> Self {
+        self.follow_ups = follow_ups;
         self
     }
 
@@ -180,6 +191,7 @@ impl<'a> Response<'a> {
             clock_quality.encode(&mut writer)?;
         }
         self.metadata.encode(&mut writer)?;
+        self.follow_ups.encode(&mut writer)?;
         Padding {
             total: self.padding,
         }
@@ -232,7 +244,7 @@ impl<'a> Response<'a> {
         self.clock_quality
     }
 
-    /// The server's metadata.
+    /// The server's metadata; of a decoded response, follow-ups included.
     #[must_use]
     pub const fn metadata(&self) -> Metadata<'a> {
         self.metadata
@@ -260,6 +272,11 @@ impl<'a> Response<'a> {
                 .clock_quality
                 .map_or(0, |quality| quality.encoded_len())
             + self.metadata.encoded_len()
+            + self.follow_ups.encoded_len()
+    }
+
+    fn all_metadata(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.metadata.pairs().chain(self.follow_ups.pairs())
     }
 }
 
@@ -278,17 +295,9 @@ impl PartialEq for Response<'_> {
             other.send,
             other.precision,
             other.padding,
-        ) && (
-            self.time_source,
-            self.clock_quality,
-            self.metadata,
-            self.signature,
-        ) == (
-            other.time_source,
-            other.clock_quality,
-            other.metadata,
-            other.signature,
-        )
+        ) && (self.time_source, self.clock_quality, self.signature)
+            == (other.time_source, other.clock_quality, other.signature)
+            && self.all_metadata().eq(other.all_metadata())
     }
 }
 
