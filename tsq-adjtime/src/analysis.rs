@@ -305,6 +305,7 @@ mod tests {
             sent: 5,
             superseded: 0,
             round_trips: 2,
+            follow_ups: Default::default(),
             samples: Vec::new(),
             failure: None,
         }

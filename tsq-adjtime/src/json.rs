@@ -1,13 +1,13 @@
 //! The run as one JSON object; `schema/result.schema.json` describes it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
 use tsq_algo::RejectReason;
 use tsq_client::trust::Presented;
-use tsq_client::{Rejection, SourceReport, TrustRefusal};
-use tsq_net::StampSource;
+use tsq_client::{Rejection, SourceReport, Timestamps, TrustRefusal};
 use tsq_proto::{HostTime, Offset};
 
 use crate::analysis::Verdict;
@@ -65,9 +65,16 @@ struct Source {
     bound_ns: Option<u64>,
     server_error_ns: Option<u64>,
     timestamps: Option<&'static str>,
+    follow_ups: FollowUps,
     verdict: &'static str,
     reason: Option<String>,
     samples: Vec<Sample>,
+}
+
+#[derive(Serialize)]
+struct FollowUps {
+    used: u32,
+    refused: BTreeMap<&'static str, u32>,
 }
 
 #[derive(Serialize)]
@@ -211,7 +218,11 @@ fn source(outcome: &Outcome, index: usize) -> Source {
         delay_ns: estimate.map(|e| nanos(e.delay)),
         bound_ns: estimate.map(|e| nanos(e.bound)),
         server_error_ns: estimate.and_then(|e| e.server_error).map(nanos),
-        timestamps: report.timestamps().map(stamps),
+        timestamps: report.timestamps().map(Timestamps::name),
+        follow_ups: FollowUps {
+            used: report.follow_ups.used,
+            refused: report.follow_ups.refused.clone(),
+        },
         verdict: verdict.name(),
         reason: (!is_plainly_used(verdict)).then(|| verdict.to_string()),
         samples: samples(report, &outcome.analysis.rejected[index]),
@@ -237,7 +248,7 @@ fn samples(report: &SourceReport, rejected: &[Option<RejectReason>]) -> Vec<Samp
                         transport,
                         offset_ns: Some(answer.sample.offset.as_nanos()),
                         delay_ns: Some(nanos(answer.sample.delay)),
-                        timestamps: Some(stamps(answer.timestamps)),
+                        timestamps: Some(answer.timestamps.name()),
                         accepted: reason.is_none(),
                         reason: reason.map(reject_name),
                         detail: reason.map(ToString::to_string),
@@ -270,14 +281,6 @@ fn reject_name(reason: &RejectReason) -> &'static str {
     match reason {
         RejectReason::Outlier { .. } => "outlier",
         RejectReason::Delayed { .. } => "delayed",
-    }
-}
-
-/// `kernel` or `user`.
-pub fn stamps(source: StampSource) -> &'static str {
-    match source {
-        StampSource::Kernel => "kernel",
-        StampSource::User => "user",
     }
 }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use tsq_algo::{Combined, SourceEstimate};
 use tsq_client::trust::Presented;
-use tsq_client::{SourceReport, TrustRefusal};
+use tsq_client::{SourceReport, Timestamps, TrustRefusal};
 use tsq_proto::Offset;
 
 use crate::analysis::Verdict;
-use crate::json::stamps;
 use crate::outcome::{Action, Outcome};
 use crate::trust::TrustReport;
 
@@ -28,12 +27,13 @@ pub fn print(outcome: &Outcome, verbose: bool, out: &mut dyn Write) -> io::Resul
         .unwrap_or(6);
     writeln!(
         out,
-        "{}{:width$}  stratum  samples  {:>12}  {:>10}  {:>10}  stamps  verdict{}",
+        "{}{:width$}  stratum  samples  {:>12}  {:>10}  {:>10}  {:16}  verdict{}",
         paint.bold(),
         "server",
         "offset",
         "delay",
         "bound",
+        "stamps",
         paint.plain()
     )?;
     for (index, source) in outcome.sources.iter().enumerate() {
@@ -66,9 +66,9 @@ fn row(source: &SourceReport, estimate: Option<SourceEstimate>, width: usize) ->
     let offset = estimate.map_or_else(dash, |e| offset_text(e.offset));
     let delay = estimate.map_or_else(dash, |e| length(e.delay));
     let bound = estimate.map_or_else(dash, |e| format!("±{}", length(e.bound)));
-    let stamps = source.timestamps().map_or("-", stamps);
+    let stamps = source.timestamps().map_or("-", Timestamps::name);
     format!(
-        "{:width$}  {stratum:>7}  {samples:>7}  {offset:>12}  {delay:>10}  {bound:>10}  {stamps:6}",
+        "{:width$}  {stratum:>7}  {samples:>7}  {offset:>12}  {delay:>10}  {bound:>10}  {stamps:16}",
         source.server
     )
 }
@@ -93,7 +93,7 @@ fn print_samples(outcome: &Outcome, index: usize, out: &mut dyn Write) -> io::Re
                     out,
                     "{offset:>12}  delay {}, {}",
                     length(delay),
-                    stamps(answer.timestamps)
+                    answer.timestamps.name()
                 )?;
                 if let Some(Some(reason)) = rejected.next() {
                     write!(out, "; not used: {reason}")?;
@@ -109,6 +109,15 @@ fn print_samples(outcome: &Outcome, index: usize, out: &mut dyn Write) -> io::Re
             "    {} queries sent for {} samples; {} answers came too late",
             source.sent, source.asked, source.superseded
         )?;
+    }
+    if !source.follow_ups.refused.is_empty() {
+        let refused: Vec<String> = source
+            .follow_ups
+            .refused
+            .iter()
+            .map(|(reason, count)| format!("{count} {reason}"))
+            .collect();
+        writeln!(out, "    follow-ups refused: {}", refused.join(", "))?;
     }
     Ok(())
 }

@@ -67,7 +67,8 @@ impl Association {
         engine: &mut Engine,
         options: &Options,
     ) {
-        self.queries = Queries::new(u32::from(options.queries), FIRST_PATIENCE, Terms::none());
+        let wanted = u32::from(options.queries);
+        self.queries.renew(wanted, FIRST_PATIENCE, Terms::none());
         self.round_trips = 0;
         match &self.phase {
             Phase::New => {
@@ -261,6 +262,7 @@ impl Association {
             sent: self.queries.sent,
             superseded: self.queries.superseded,
             round_trips: self.round_trips,
+            follow_ups: self.queries.follow_ups.counts.clone(),
             samples: self.queries.samples.clone(),
             failure,
         }
@@ -319,11 +321,13 @@ impl Association {
         let terms = Terms {
             // The servers in the field expect a nonce and nothing else (F1).
             metadata: options.metadata && self.ours,
+            follow_up: options.follow_up && options.metadata && self.ours,
             precision: options.precision,
             keys: options.keys.clone(),
             offset_limit: options.offset_limit,
         };
-        self.queries = Queries::new(u32::from(options.queries), patience(round_trip), terms);
+        let wanted = u32::from(options.queries);
+        self.queries.renew(wanted, patience(round_trip), terms);
         self.round_trips += 1;
     }
 

@@ -27,6 +27,7 @@
 mod address_race;
 mod association;
 mod failure;
+mod follow_ups;
 mod queries;
 mod report;
 mod resolve;
@@ -36,7 +37,8 @@ mod terms;
 pub mod trust;
 
 pub use failure::Failure;
-pub use report::{Answer, Rejection, SampleReport, SourceReport, Transport};
+pub use follow_ups::FollowUpCounts;
+pub use report::{Answer, Rejection, SampleReport, SourceReport, Timestamps, Transport};
 pub use session::{Options, Progress, Session, TransportChoice};
 pub use target::{BadTarget, Host, Target};
 pub use trust::{Dates, Server, Trust, TrustError, TrustRefusal, TrustState};

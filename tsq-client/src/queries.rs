@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tsq_net::{ClockPair, Departure, ErrorReport, Socket, Stamp, StampSource, StreamId};
-use tsq_proto::{Nonce, Refusal};
+use tsq_proto::{FollowUp, Nonce, Refusal};
 
-use crate::report::{Answer, Rejection, SampleReport, Transport};
+use crate::follow_ups::{self, FollowUps, Known};
+use crate::report::{Answer, Rejection, SampleReport, Timestamps, Transport};
 use crate::terms::{STRANGER, Terms};
 
 /// A fixed number of samples to get, each by as many queries as that takes.
@@ -14,16 +15,22 @@ use crate::terms::{STRANGER, Terms};
 /// A query that stays unanswered is repeated under a new nonce and T1; the answer to the older
 /// one, should it still come, is refused as superseded. Each query leaves in a packet of its own:
 /// two in one packet would share T1 and T2 and be one sample counted twice.
+///
+/// Where follow-ups are asked for, one query more goes out right behind the last one, so that its
+/// answer brings the last sample's. It gives no sample itself and is not repeated.
 // tsq: C4 F4
 #[derive(Debug)]
 pub(crate) struct Queries {
     terms: Terms,
+    /// One for each sample wanted, and then the closing one, if there is one.
     slots: Vec<Slot>,
+    wanted: usize,
     /// Queries handed to QUIC but not yet on their way, oldest first.
     leaving: VecDeque<usize>,
     /// Nonces of queries that were repeated or answered.
     old: VecDeque<Nonce>,
     patience: Duration,
+    pub(crate) follow_ups: FollowUps,
     pub(crate) samples: Vec<SampleReport>,
     pub(crate) sent: u32,
     pub(crate) superseded: u32,
@@ -72,16 +79,35 @@ impl Queries {
     /// long each: a lossy path gets nine tries in three seconds, and a server that takes half a second
     /// for its answers is waited for within the first one and a half.
     pub(crate) fn new(wanted: u32, patience: Duration, terms: Terms) -> Self {
+        let wanted = wanted as usize;
+        let closing = usize::from(terms.follow_up && wanted > 0);
         Self {
             terms,
-            slots: (0..wanted).map(|_| Slot::Unasked { tries: 0 }).collect(),
+            slots: (0..wanted + closing)
+                .map(|_| Slot::Unasked { tries: 0 })
+                .collect(),
+            wanted,
             leaving: VecDeque::new(),
             old: VecDeque::new(),
             patience,
+            follow_ups: FollowUps::default(),
             samples: Vec::new(),
             sent: 0,
             superseded: 0,
         }
+    }
+
+    /// Begins anew on the same connection: what still comes of the queries so far is known as late.
+    pub(crate) fn renew(&mut self, wanted: u32, patience: Duration, terms: Terms) {
+        let waiting: Vec<Nonce> = self.waiting_mut().map(|waiting| waiting.nonce).collect();
+        for nonce in waiting {
+            self.retire(nonce);
+        }
+        let old = std::mem::take(&mut self.old);
+        *self = Self {
+            old,
+            ..Self::new(wanted, patience, terms)
+        };
     }
 
     /// The next query to send, with this nonce.
@@ -129,7 +155,7 @@ impl Queries {
             tries: tries + 1,
         }));
         self.leaving.push_back(ask.slot);
-        self.sent += 1;
+        self.sent += u32::from(ask.slot < self.wanted);
     }
 
     /// A packet with the `count` oldest leaving queries was sent.
@@ -244,7 +270,11 @@ impl Queries {
             abandoned.extend(waiting.stream);
             self.retire(nonce);
             self.leaving.retain(|leaving| *leaving != index);
-            self.slots[index] = Slot::Unasked { tries };
+            self.slots[index] = if index < self.wanted {
+                Slot::Unasked { tries }
+            } else {
+                Slot::Done
+            };
         }
         abandoned
     }
@@ -260,9 +290,12 @@ impl Queries {
             .min()
     }
 
-    /// Whether every sample was got or refused.
+    /// Whether every sample was got or refused, and no follow-up is to be waited for.
     pub(crate) fn all_done(&self) -> bool {
-        self.slots.iter().all(|slot| matches!(slot, Slot::Done))
+        let is_done = |slot: &Slot| matches!(slot, Slot::Done);
+        let (wanted, closing) = self.slots.split_at(self.wanted);
+        wanted.iter().all(is_done)
+            && (closing.iter().all(is_done) || !follow_ups::any_missing(&self.samples))
     }
 
     /// How often the most repeated query was sent.
@@ -296,13 +329,36 @@ impl Queries {
         index: usize,
         verdict: impl FnOnce(&Terms, &Waiting) -> Result<Answer, Rejection>,
     ) {
-        if let Slot::Waiting(waiting) = std::mem::replace(&mut self.slots[index], Slot::Done) {
+        let Slot::Waiting(waiting) = std::mem::replace(&mut self.slots[index], Slot::Done) else {
+            return;
+        };
+        let result = verdict(&self.terms, &waiting);
+        self.leaving.retain(|leaving| *leaving != index);
+        self.retire(waiting.nonce);
+        // What it tells of others counts only if it passed every check itself.
+        let told = result.as_ref().map(follow_ups::told_in).unwrap_or_default();
+        if index < self.wanted {
             self.samples.push(SampleReport {
                 transport: waiting.transport,
-                result: verdict(&self.terms, &waiting),
+                result,
             });
-            self.leaving.retain(|leaving| *leaving != index);
-            self.retire(waiting.nonce);
+        }
+        self.take_follow_ups(waiting.nonce, told);
+    }
+
+    /// Corrects samples: by what came before `answered` did, and by what its answer tells.
+    fn take_follow_ups(&mut self, answered: Nonce, told: Vec<FollowUp>) {
+        let limit = self.terms.offset_limit;
+        for follow_up in self.follow_ups.early_for(answered).into_iter().chain(told) {
+            let known = if self.waiting_mut().any(|w| w.nonce == follow_up.nonce) {
+                Known::Waiting
+            } else if self.old.contains(&follow_up.nonce) {
+                Known::Over
+            } else {
+                Known::No
+            };
+            self.follow_ups
+                .take(follow_up, known, &mut self.samples, limit);
         }
     }
 
@@ -325,9 +381,9 @@ fn judge(terms: &Terms, waiting: &Waiting, message: &[u8], t4: Stamp) -> Result<
     let sample = terms.judge(waiting.nonce, length, departed.t1.time, message, t4.time)?;
     let both_kernel = departed.t1.source == StampSource::Kernel && t4.source == StampSource::Kernel;
     let timestamps = if both_kernel {
-        StampSource::Kernel
+        Timestamps::Kernel
     } else {
-        StampSource::User
+        Timestamps::User
     };
     Ok(Answer {
         sample,
@@ -338,7 +394,7 @@ fn judge(terms: &Terms, waiting: &Waiting, message: &[u8], t4: Stamp) -> Result<
 }
 
 /// The nonce a message begins with, however malformed the rest.
-fn nonce_of(message: &[u8]) -> Option<Nonce> {
+pub(crate) fn nonce_of(message: &[u8]) -> Option<Nonce> {
     let rest = message.strip_prefix(&NONCE_HEADER)?;
     rest.first_chunk().copied().map(Nonce::new)
 }
@@ -359,202 +415,4 @@ const REMEMBERED: usize = 1024;
 const IN_FLIGHT: usize = 16;
 
 #[cfg(test)]
-mod tests {
-    use tsq_proto::{HostTime, Response};
-
-    use super::*;
-
-    const PATIENCE: Duration = Duration::from_millis(20);
-    fn terms() -> Terms {
-        Terms {
-            metadata: false,
-            precision: false,
-            keys: None,
-            offset_limit: Duration::from_secs(86_400),
-        }
-    }
-
-    fn nonce(byte: u8) -> Nonce {
-        Nonce::new([byte; 16])
-    }
-
-    /// Asks the next query and lets it leave at once.
-    fn ask(queries: &mut Queries, byte: u8, now: Instant) {
-        let ask = queries.next_ask(nonce(byte)).expect("a query to send");
-        queries.asked(&ask, Transport::Datagram, None, now);
-        let before = tsq_net::now();
-        queries.departed(1, Departure { id: None, before });
-    }
-
-    /// An answer of a server whose clock agrees with ours.
-    fn answer(byte: u8, t2: HostTime) -> [u8; Response::MIN_LEN] {
-        let mut bytes = [0; Response::MIN_LEN];
-        Response::new(nonce(byte), t2.to_ntp(), t2.to_ntp())
-            .encode(&mut bytes)
-            .unwrap();
-        bytes
-    }
-
-    fn arrived_now() -> Stamp {
-        std::thread::sleep(Duration::from_micros(10));
-        Stamp::user(tsq_net::now())
-    }
-
-    fn reasons(queries: &Queries) -> Vec<&'static str> {
-        let name = |sample: &SampleReport| {
-            sample
-                .result
-                .as_ref()
-                .map_or_else(Rejection::name, |_| "ok")
-        };
-        queries.samples.iter().map(name).collect()
-    }
-
-    #[test]
-    fn answered_queries_become_samples() {
-        let mut queries = Queries::new(2, PATIENCE, terms());
-        let now = Instant::now();
-        ask(&mut queries, 1, now);
-        ask(&mut queries, 2, now);
-        assert!(queries.next_ask(nonce(3)).is_none());
-        for byte in [2, 1] {
-            let message = answer(byte, tsq_net::now());
-            queries.datagram(&message, arrived_now());
-        }
-        assert_eq!(reasons(&queries), ["ok", "ok"]);
-        assert!(queries.all_done());
-    }
-
-    #[test]
-    fn unanswered_query_is_repeated_later_and_later_and_its_old_answer_refused() {
-        let mut queries = Queries::new(1, PATIENCE, terms());
-        let start = Instant::now();
-        ask(&mut queries, 1, start);
-        assert_eq!(queries.next_deadline(), Some(start + PATIENCE));
-        queries.expire(start + PATIENCE - Duration::from_nanos(1));
-        assert!(queries.next_ask(nonce(2)).is_none());
-        queries.expire(start + PATIENCE);
-        ask(&mut queries, 2, start + PATIENCE);
-        assert_eq!(queries.next_deadline(), Some(start + PATIENCE * 2));
-        // tsq: E4
-        queries.datagram(&answer(1, tsq_net::now()), arrived_now());
-        assert_eq!((queries.superseded, queries.samples.len()), (1, 0));
-        queries.expire(start + PATIENCE * 2);
-        ask(&mut queries, 3, start + PATIENCE * 2);
-        assert_eq!(queries.next_deadline(), Some(start + PATIENCE * 3));
-        queries.datagram(&answer(3, tsq_net::now()), arrived_now());
-        assert_eq!(reasons(&queries), ["ok"]);
-        assert_eq!(queries.sent, 3);
-    }
-
-    #[test]
-    fn second_copy_of_an_answer_counts_once() {
-        let mut queries = Queries::new(2, PATIENCE, terms());
-        let now = Instant::now();
-        ask(&mut queries, 1, now);
-        ask(&mut queries, 2, now);
-        let message = answer(1, tsq_net::now());
-        queries.datagram(&message, arrived_now());
-        queries.datagram(&message, arrived_now());
-        assert_eq!((queries.samples.len(), queries.superseded), (1, 1));
-    }
-
-    // tsq: E4
-    #[test]
-    fn strangers_answer_spends_a_query_and_says_why() {
-        let mut queries = Queries::new(3, PATIENCE, terms());
-        let now = Instant::now();
-        for byte in 1..=3 {
-            ask(&mut queries, byte, now);
-        }
-        queries.datagram(&answer(99, tsq_net::now()), arrived_now());
-        queries.datagram(&[1, 16, 2], arrived_now());
-        queries.datagram(&answer(3, tsq_net::now())[..37], arrived_now());
-        assert_eq!(
-            reasons(&queries),
-            ["nonce_mismatch", "malformed", "malformed"]
-        );
-        assert!(queries.all_done());
-    }
-
-    #[test]
-    fn stream_answer_is_whole_with_its_last_element_not_with_its_end() {
-        let mut queries = Queries::new(1, PATIENCE, terms());
-        let stream = StreamId::new(tsq_net::Side::Client, tsq_net::Dir::Bi, 0);
-        let asked = queries.next_ask(nonce(1)).unwrap();
-        queries.asked(&asked, Transport::Stream, Some(stream), Instant::now());
-        queries.departed(
-            1,
-            Departure {
-                id: None,
-                before: tsq_net::now(),
-            },
-        );
-        let message = answer(1, tsq_net::now());
-        let arrived = arrived_now();
-        assert!(
-            !queries.stream(stream, &message[..18], false, arrived),
-            "a nonce is no answer"
-        );
-        assert!(!queries.stream(stream, &message[18..30], false, arrived));
-        assert!(queries.stream(stream, &message[30..], false, arrived));
-        assert_eq!(reasons(&queries), ["ok"]);
-    }
-
-    // tsq: M6
-    #[test]
-    fn precise_stream_answer_is_whole_at_the_length_of_its_request() {
-        let precise = Terms {
-            precision: true,
-            ..terms()
-        };
-        let mut queries = Queries::new(1, PATIENCE, precise);
-        let stream = StreamId::new(tsq_net::Side::Client, tsq_net::Dir::Bi, 0);
-        let asked = queries.next_ask(nonce(1)).unwrap();
-        queries.asked(&asked, Transport::Stream, Some(stream), Instant::now());
-        let before = tsq_net::now();
-        queries.departed(1, Departure { id: None, before });
-        let now = tsq_net::now().to_ntp();
-        let mut message = vec![0; asked.request.len()];
-        let response = Response::new(nonce(1), now, now).with_precision();
-        response
-            .padded_to(message.len())
-            .encode(&mut message)
-            .unwrap();
-        let arrived = arrived_now();
-        assert!(!queries.stream(stream, &message[..40], false, arrived));
-        assert!(queries.stream(stream, &message[40..], false, arrived));
-        assert_eq!(reasons(&queries), ["ok"]);
-    }
-
-    // tsq: M6
-    #[test]
-    fn precise_answer_of_another_length_is_refused() {
-        let precise = Terms {
-            precision: true,
-            ..terms()
-        };
-        let mut queries = Queries::new(1, PATIENCE, precise);
-        ask(&mut queries, 1, Instant::now());
-        let now = tsq_net::now().to_ntp();
-        let mut message = [0; 40];
-        let response = Response::new(nonce(1), now, now).with_precision();
-        response.encode(&mut message).unwrap();
-        queries.datagram(&message, arrived_now());
-        assert_eq!(reasons(&queries), ["precision_length"]);
-    }
-
-    #[test]
-    fn endless_stream_answer_is_cut_off() {
-        let mut queries = Queries::new(1, PATIENCE, terms());
-        let stream = StreamId::new(tsq_net::Side::Client, tsq_net::Dir::Bi, 0);
-        let asked = queries.next_ask(nonce(1)).unwrap();
-        queries.asked(&asked, Transport::Stream, Some(stream), Instant::now());
-        assert!(!queries.stream(stream, &[200, 255], false, arrived_now()));
-        assert!(queries.stream(stream, &[0; MAX_ANSWER], false, arrived_now()));
-        assert_eq!(
-            queries.samples[0].result.as_ref().unwrap_err(),
-            &Rejection::TooLong
-        );
-    }
-}
+mod tests;

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use tsq_net::StampSource;
 use tsq_proto::{Refusal, Sample};
 
 use crate::failure::Failure;
+use crate::follow_ups::FollowUpCounts;
 use crate::trust::{Presented, TrustKind, TrustRefusal};
 
 /// One server's part of a measurement.
@@ -23,12 +23,14 @@ pub struct SourceReport {
     pub presented: Option<Presented>,
     /// Samples wanted.
     pub asked: u32,
-    /// Queries sent, repeated ones included.
+    /// Queries sent for them, repeated ones included; not the one that only brings follow-ups.
     pub sent: u32,
     /// Answers that came too late to matter: to a query that was repeated, or a second copy.
     pub superseded: u32,
     /// Network round trips from the start to the samples, as far as they had to follow each other.
     pub round_trips: u32,
+    /// What became of the follow-ups it told.
+    pub follow_ups: FollowUpCounts,
     /// One entry for each answer, accepted or refused, in order of arrival.
     pub samples: Vec<SampleReport>,
     /// Why there is no usable sample, or why fewer than asked.
@@ -57,16 +59,31 @@ impl SourceReport {
         });
     }
 
-    /// Who read our clock: the kernel, only if it did so for both ends of every accepted sample.
-    pub fn timestamps(&self) -> Option<StampSource> {
-        let mut sources = self.accepted().map(|answer| answer.timestamps);
-        let first = sources.next()?;
-        let all_kernel = first == StampSource::Kernel && sources.all(|s| s == StampSource::Kernel);
-        Some(if all_kernel {
-            StampSource::Kernel
-        } else {
-            StampSource::User
-        })
+    /// How exact the accepted samples' stamps are: as exact as the least of them.
+    pub fn timestamps(&self) -> Option<Timestamps> {
+        self.accepted().map(|answer| answer.timestamps).min()
+    }
+}
+
+/// Who read the clocks for a sample, the least exact first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timestamps {
+    /// This process read T1 or T4.
+    User,
+    /// The kernel stamped T1 and T4.
+    Kernel,
+    /// The same, and in place of T3 stands the departure that the server's kernel stamped.
+    KernelAndFollowUp,
+}
+
+impl Timestamps {
+    /// A stable name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Kernel => "kernel",
+            Self::KernelAndFollowUp => "kernel+follow-up",
+        }
     }
 }
 
@@ -82,10 +99,10 @@ pub struct SampleReport {
 /// An accepted answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The four timestamps and what follows from them.
+    /// The four timestamps and what follows from them; T3 corrected where a follow-up has come.
     pub sample: Sample,
-    /// Who read our clock for T1 and T4.
-    pub timestamps: StampSource,
+    /// Who read the clocks.
+    pub timestamps: Timestamps,
     /// The request's bytes, for a receipt.
     pub request: Vec<u8>,
     /// The answer's bytes.

@@ -24,6 +24,8 @@ pub struct Options {
     /// Ask servers of this family what their clock is worth (those in the field are never asked:
     /// they expect 18 bytes).
     pub metadata: bool,
+    /// With `metadata`, ask when answers really left, and correct T3 by it; one more query a server.
+    pub follow_up: bool,
     /// Ask for answers as long as the requests (precision mode, M6).
     pub precision: bool,
     /// Ask for signatures by one of these keys; an answer without a valid one is refused (M5).
@@ -37,6 +39,7 @@ impl Default for Options {
             transport: TransportChoice::Auto,
             offset_limit: Duration::from_secs(24 * 3600),
             metadata: true,
+            follow_up: true,
             precision: false,
             keys: None,
         }

@@ -14,6 +14,8 @@ use crate::report::Rejection;
 pub(crate) struct Terms {
     /// Ask what the server's clock is worth.
     pub(crate) metadata: bool,
+    /// Ask when earlier answers really left.
+    pub(crate) follow_up: bool,
     /// Ask for an answer as long as the request (M6).
     pub(crate) precision: bool,
     /// Ask for a signature by one of these keys, and take nothing without (M5).
@@ -27,6 +29,7 @@ impl Terms {
     pub(crate) fn none() -> Self {
         Self {
             metadata: false,
+            follow_up: false,
             precision: false,
             keys: None,
             offset_limit: Duration::ZERO,
@@ -39,11 +42,14 @@ impl Terms {
         if self.metadata {
             request = request.with_metadata_query();
         }
+        if self.follow_up {
+            request = request.with_follow_up();
+        }
         if self.keys.is_some() {
             request = request.with_signature();
         }
         if self.precision {
-            let length = if self.metadata {
+            let length = if self.metadata || self.follow_up {
                 LONG_ANSWER
             } else {
                 SHORT_ANSWER

@@ -53,6 +53,8 @@ impl Sample {
 pub enum FollowUpRefusal {
     /// It is about an answer to none of our requests. Found by the caller, who knows the requests.
     UnknownNonce,
+    /// The departure of that answer was told before. Found by the caller.
+    Repeated,
     /// The answer is said to have left before the server read T3, by more than the [noise](Self::NOISE).
     BeforeSend {
         /// By how much.
@@ -79,6 +81,7 @@ impl FollowUpRefusal {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::UnknownNonce => "unknown_nonce",
+            Self::Repeated => "repeated",
             Self::BeforeSend { .. } => "before_send",
             Self::TooLate { .. } => "too_late",
             Self::NoSample(refusal) => refusal.name(),
@@ -90,6 +93,7 @@ impl fmt::Display for FollowUpRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownNonce => write!(f, "the follow-up is about no answer of ours"),
+            Self::Repeated => write!(f, "the follow-up was told before"),
             Self::BeforeSend { by } => {
                 write!(
                     f,
