@@ -110,6 +110,7 @@ impl Settings {
                 // liar could outvote an honest majority. --max-offset is held against the result.
                 offset_limit: Duration::MAX,
                 metadata: !args.no_metadata,
+                follow_up: true,
                 precision: args.precision,
                 keys: verify_keys(args)?.map(Arc::new),
             },

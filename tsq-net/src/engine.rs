@@ -59,6 +59,12 @@ pub struct ConnId {
 }
 
 impl ConnId {
+    /// For tables with a place for each connection: as small as can be, and used again once this
+    /// connection is gone, so the id is to be kept in its place and compared.
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+
     /// An id that names no connection of any engine, for tests of tables keyed by ids.
     pub fn for_tests(index: u32) -> Self {
         Self {
@@ -161,9 +167,17 @@ impl Engine {
         }
     }
 
-    /// Fills [`Outgoing::carries`]: needed to know which packet took a message away.
+    /// Fills [`Outgoing::carries`] for connections to come: needed to know which packet took a
+    /// message away.
     pub fn count_frames(&mut self) {
         self.count_frames = true;
+    }
+
+    /// As [`Self::count_frames`], for this connection, from its next packet on.
+    pub fn count_frames_of(&mut self, id: ConnId) {
+        if let Some(slot) = slot(&mut self.slots, id) {
+            slot.count_frames = true;
+        }
     }
 
     /// Accepts no further connections; those there are go on.
@@ -328,6 +342,11 @@ impl Engine {
         }
         self.mark_ready(id);
         Ok(())
+    }
+
+    /// Whether datagrams queued earlier have not left yet: congestion control holds them back.
+    pub fn has_unsent_datagrams(&mut self, id: ConnId) -> bool {
+        slot(&mut self.slots, id).is_some_and(Slot::has_unsent_datagrams)
     }
 
     /// Opens a bidirectional stream, writes `message` and, if `finish`, ends our side.
@@ -546,7 +565,7 @@ impl Engine {
         if self.slots.len() <= handle.0 {
             self.slots.resize_with(handle.0 + 1, || None);
         }
-        self.slots[handle.0] = Some(Box::new(Slot::new(id, conn, guard)));
+        self.slots[handle.0] = Some(Box::new(Slot::new(id, conn, guard, self.count_frames)));
         id
     }
 
@@ -595,19 +614,23 @@ impl Engine {
     }
 
     fn transmit_of(&mut self, id: ConnId, now: Instant, buffer: &mut Vec<u8>) -> Option<Outgoing> {
-        let count_frames = self.count_frames;
         let slot = slot(&mut self.slots, id)?;
         loop {
             buffer.clear();
             if let Some(guard) = &mut slot.guard {
                 if let Some(outgoing) = guard.release(buffer) {
-                    return Some(outgoing);
+                    // Of an earlier turn: it carries nothing that the caller has just queued.
+                    let carries = Carries::default();
+                    return Some(Outgoing {
+                        carries,
+                        ..outgoing
+                    });
                 }
                 if !guard.wants_more() {
                     return None;
                 }
             }
-            let outgoing = slot.poll_transmit(now, buffer, count_frames)?;
+            let outgoing = slot.poll_transmit(now, buffer)?;
             let weight = match &mut slot.guard {
                 Some(guard) => guard.weigh(outgoing.remote, buffer.len()),
                 None => Weight::Send,

@@ -31,7 +31,7 @@ fn with_metadata(c: &mut Criterion) {
         metadata: PROFILE
             .to_metadata(&ANNOTATIONS, &mut storage)
             .expect("256 bytes hold it"),
-        follow_ups: Metadata::EMPTY,
+        follow_ups: tsq_proto::Metadata::EMPTY,
         signer: None,
     };
     let (mut packet, mut out) = ([0; 64], [0; 512]);

@@ -1,7 +1,9 @@
 //! From a request's bytes to its answer's.
 
 use tsq_net::now;
-use tsq_proto::{ErrorCode, HostTime, Prepared, Request, error_answer};
+use tsq_proto::{
+    AnswerRefused, ErrorCode, FollowUp, HostTime, Nonce, Prepared, Request, error_answer,
+};
 
 use crate::teller::Teller;
 
@@ -17,8 +19,20 @@ pub struct Refused {
     pub reason: String,
 }
 
+/// An answer, ready to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered<'b> {
+    /// Its bytes.
+    pub bytes: &'b [u8],
+    /// Its nonce, if the client wants to be told later when it left.
+    pub follow_up: Option<Nonce>,
+}
+
+/// Follow-ups to tell, and how many of them.
+pub type Earlier = ([FollowUp; FollowUp::MAX_TOLD], usize);
+
 /// Answers `request`, which arrived at `t2`, in at most `out.len()` bytes; T3 is stamped as the last thing (but for a
-/// signature over it).
+/// signature over it). `earlier` is called if the client asks when earlier answers left.
 ///
 /// # Errors
 /// The request is malformed, or asks for what this server does not have. Nothing is to be sent in
@@ -26,9 +40,10 @@ pub struct Refused {
 pub fn answer<'b>(
     request: &[u8],
     t2: HostTime,
-    teller: &'b Teller,
+    teller: &Teller,
+    earlier: impl FnOnce() -> Earlier,
     out: &'b mut [u8],
-) -> Result<&'b [u8], Refused> {
+) -> Result<Answered<'b>, Refused> {
     // tsq: M2
     let request = Request::decode(request).map_err(|malformed| Refused {
         code: ErrorCode::Malformed,
@@ -41,18 +56,33 @@ pub fn answer<'b>(
                 .into(),
         });
     }
+    let follow_up = request.asks_follow_up().then(|| request.nonce());
+    let mut room = [0; FollowUp::MAX_LEN];
     // tsq: M8 M9
     let prepared = if request.asks_metadata() || request.asks_signature() {
-        Prepared::answer_with(&request, t2, &teller.contents(t2), out)
+        let mut contents = teller.contents(t2);
+        if follow_up.is_some() {
+            let (told, count) = earlier();
+            contents.follow_ups =
+                FollowUp::to_metadata(&told[..count], &mut room).unwrap_or_default();
+        }
+        Prepared::answer_with(&request, t2, &contents, out)
     } else {
         Prepared::answer(&request, t2, out)
     };
-    let prepared = prepared.map_err(|refused| Refused {
+    // tsq: E1
+    let len = prepared.map_err(refused)?.stamp(now()).len();
+    Ok(Answered {
+        bytes: &out[..len],
+        follow_up,
+    })
+}
+
+fn refused(refused: AnswerRefused) -> Refused {
+    Refused {
         code: refused.error_code().unwrap_or(ErrorCode::Malformed),
         reason: refused.to_string(),
-    })?;
-    // tsq: E1
-    Ok(prepared.stamp(now()))
+    }
 }
 
 /// The Error element that tells a stream client why (T7).

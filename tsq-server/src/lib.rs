@@ -8,6 +8,8 @@
 //! 2. [`streams`], for messages on streams: when is a request complete?
 //! 3. [`answer`]: the answer's bytes, with what [`teller`] has ready to be told, T3 stamped last.
 //!
+//! [`departures`] notes when answers left, for clients that ask to be told.
+//!
 //! Beside them [`own_clock`] watches what this host's clock is worth.
 //!
 //! What is not here: limits for hostile crowds and metrics come
@@ -19,6 +21,7 @@ pub mod answer;
 pub mod args;
 pub mod certificate;
 pub mod config;
+pub mod departures;
 pub mod own_clock;
 pub mod run;
 pub mod service;

@@ -241,6 +241,7 @@ fn report(counts: &Counts) {
         streams = counts.streams,
         refused = counts.refused,
         handshakes = counts.handshakes,
+        follow_ups = counts.follow_ups,
         user_stamps = counts.user_stamps,
         unsent = counts.unsent,
         "served"

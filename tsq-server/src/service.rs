@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tsq_net::{
-    Batch, ConnId, Engine, Event, SendOptions, ServerConfig, Socket, Stamp, StampSource, StreamId,
-    Wake, Waker, wait,
+    Batch, ConnId, Engine, ErrorReport, Event, SendOptions, ServerConfig, Socket, Stamp,
+    StampSource, StreamId, Wake, Waker, wait,
 };
 use tsq_proto::error::ErrorCode;
+use tsq_proto::{HostTime, Nonce};
 
-use crate::answer::{self, MAX_ANSWER, Refused};
+use crate::answer::{self, Answered, Earlier, MAX_ANSWER, Refused};
+use crate::departures::{Carrier, Departures};
 use crate::streams::{Complete, Progress, Streams};
 use crate::teller::Teller;
 
@@ -21,6 +23,7 @@ pub struct Service {
     engine: Engine,
     streams: Streams,
     teller: Teller,
+    departures: Departures,
     buffer: Vec<u8>,
     wake: Wake,
     stop: Arc<AtomicBool>,
@@ -42,6 +45,8 @@ pub struct Counts {
     pub unsent: u64,
     /// Handshakes completed.
     pub handshakes: u64,
+    /// Departures told in later answers.
+    pub follow_ups: u64,
 }
 
 impl Counts {
@@ -55,6 +60,7 @@ impl Counts {
             user_stamps,
             unsent,
             handshakes,
+            follow_ups,
         } = other;
         self.datagrams += datagrams;
         self.streams += streams;
@@ -62,6 +68,7 @@ impl Counts {
         self.user_stamps += user_stamps;
         self.unsent += unsent;
         self.handshakes += handshakes;
+        self.follow_ups += follow_ups;
     }
 }
 
@@ -103,6 +110,7 @@ impl Service {
             engine,
             streams: Streams::default(),
             teller,
+            departures: Departures::default(),
             buffer: Vec::with_capacity(2048),
             wake: Wake::new()?,
             stop: Arc::default(),
@@ -148,6 +156,10 @@ impl Service {
             .flatten()
             .min()
             .map(|at| at.saturating_duration_since(Instant::now()));
+        // A report that is there would end the wait at once.
+        if self.departures.any_waiting() || self.socket.reports_all() {
+            collect(&mut self.socket, &mut self.departures);
+        }
         wait(&[&self.socket], Some(&self.wake), timeout)?;
         self.wake.take();
         self.teller.refresh();
@@ -217,6 +229,7 @@ impl Service {
                 Event::Closed { conn, reason } => {
                     tracing::debug!(?reason, "connection closed");
                     self.streams.forget_connection(conn);
+                    self.departures.forget(conn);
                 }
             }
             self.flush(now);
@@ -229,11 +242,15 @@ impl Service {
         // A precise answer is as long as its request, but only where one packet holds that.
         // tsq: M6
         let room = self.engine.max_datagram(conn).unwrap_or(0).min(MAX_ANSWER);
-        match answer::answer(request, stamp.time, &self.teller, &mut out[..room]) {
-            Ok(answer) => {
-                if self.engine.send_datagram(conn, answer).is_ok() {
+        match self.answer(conn, request, stamp.time, &mut out[..room]) {
+            Ok(answered) => {
+                let alone = !self.engine.has_unsent_datagrams(conn);
+                if self.engine.send_datagram(conn, answered.bytes).is_ok() {
                     self.counts.datagrams += 1;
                     self.count_stamp(stamp);
+                    if alone {
+                        self.note(conn, answered.follow_up, Carrier::Datagram);
+                    }
                 }
             }
             // tsq: M2
@@ -243,14 +260,46 @@ impl Service {
 
     fn answer_stream(&mut self, key: (ConnId, StreamId), request: &Complete) {
         let mut out = [0; MAX_ANSWER];
-        match answer::answer(&request.bytes, request.arrived, &self.teller, &mut out) {
-            Ok(answer) => {
-                if self.engine.send_stream(key.0, key.1, answer, true).is_ok() {
+        match self.answer(key.0, &request.bytes, request.arrived, &mut out) {
+            Ok(answered) => {
+                let sent = self.engine.send_stream(key.0, key.1, answered.bytes, true);
+                if sent.is_ok() {
                     self.counts.streams += 1;
+                    self.note(key.0, answered.follow_up, Carrier::Stream);
                 }
                 self.end_reading(key, request.finished);
             }
             Err(refused) => self.refuse_stream(key, &refused, request.finished),
+        }
+    }
+
+    fn answer<'b>(
+        &mut self,
+        conn: ConnId,
+        request: &[u8],
+        t2: HostTime,
+        out: &'b mut [u8],
+    ) -> Result<Answered<'b>, Refused> {
+        let (socket, departures) = (&mut self.socket, &mut self.departures);
+        let counts = &mut self.counts;
+        let earlier = || -> Earlier {
+            if departures.is_waiting(conn) {
+                collect(socket, departures);
+            }
+            let told = departures.tell(conn);
+            counts.follow_ups += told.1 as u64;
+            told
+        };
+        answer::answer(request, t2, &self.teller, earlier, out)
+    }
+
+    /// The answer is queued: its departure is to be told later, if the client asked for that.
+    fn note(&mut self, conn: ConnId, asked: Option<Nonce>, carrier: Carrier) {
+        if let Some(nonce) = asked {
+            if self.departures.note(conn) {
+                self.engine.count_frames_of(conn);
+            }
+            self.departures.queued(conn, nonce, carrier);
         }
     }
 
@@ -279,19 +328,22 @@ impl Service {
 
     fn flush(&mut self, now: Instant) {
         while let Some(packet) = self.engine.poll_transmit(now, &mut self.buffer) {
+            let noted = self.departures.carried_by(&packet, self.buffer.len());
             let options = SendOptions {
                 local_ip: packet.local_ip,
-                report_departure: false,
+                report_departure: noted.is_some(),
             };
-            if self
-                .socket
-                .send(packet.remote, &self.buffer, options)
-                .is_err()
-            {
+            match self.socket.send(packet.remote, &self.buffer, options) {
+                Ok(departure) => {
+                    if let (Some(conn), Some(nonce)) = (packet.conn, noted) {
+                        self.departures.sent(conn, nonce, departure);
+                    }
+                }
                 // QUIC takes an unsent packet for a lost one.
-                self.counts.unsent += 1;
+                Err(_) => self.counts.unsent += 1,
             }
         }
+        self.departures.flushed();
     }
 
     /// Answers what is on its way, then tells every client that the server ends.
@@ -305,6 +357,21 @@ impl Service {
         self.engine.close_all(now, 0, "server is shutting down");
         self.flush(now);
         Ok(())
+    }
+}
+
+/// Takes in the reports of departures that are there.
+fn collect(socket: &mut Socket, departures: &mut Departures) {
+    // Of an error here, the next call to receive tells.
+    while let Ok(Some(report)) = socket.departures() {
+        if let ErrorReport::Departed { id, at } = report
+            && let Some(reported) = departures.reported(id)
+        {
+            let stamp = socket.departure_stamp(&reported.departure, Some(at));
+            if stamp.source == StampSource::Kernel {
+                departures.left(&reported, stamp.time);
+            }
+        }
     }
 }
 

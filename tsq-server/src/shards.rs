@@ -130,6 +130,7 @@ mod tests {
                     user_stamps: 1000 * index,
                     unsent: 10_000 * index,
                     handshakes: 100_000 * index,
+                    follow_ups: 1_000_000 * index,
                 })
             };
             supervise(index.to_string(), work, done.clone(), &signals).unwrap();
@@ -142,6 +143,7 @@ mod tests {
             user_stamps: 6000,
             unsent: 60_000,
             handshakes: 600_000,
+            follow_ups: 6_000_000,
         };
         assert_eq!(sum(results).unwrap(), expected);
     }

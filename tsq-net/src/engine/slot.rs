@@ -26,10 +26,20 @@ pub(super) struct Slot {
     pub(super) guard: Option<Guard>,
     /// Whether the caller was told that it is over.
     pub(super) told: bool,
+    /// Whether to fill [`Outgoing::carries`].
+    pub(super) count_frames: bool,
+    /// Room for datagrams to be sent while none is waiting.
+    all_room: usize,
 }
 
 impl Slot {
-    pub(super) fn new(id: ConnId, conn: Connection, guard: Option<Guard>) -> Self {
+    pub(super) fn new(
+        id: ConnId,
+        mut conn: Connection,
+        guard: Option<Guard>,
+        count_frames: bool,
+    ) -> Self {
+        let all_room = conn.datagrams().send_buffer_space();
         Self {
             id,
             conn,
@@ -39,6 +49,8 @@ impl Slot {
             retried: false,
             guard,
             told: false,
+            count_frames,
+            all_room,
         }
     }
 
@@ -47,6 +59,10 @@ impl Slot {
         while let Some(event) = self.conn.poll() {
             translate(self, event, stamp, events);
         }
+    }
+
+    pub(super) fn has_unsent_datagrams(&mut self) -> bool {
+        self.conn.datagrams().send_buffer_space() < self.all_room
     }
 
     /// A packet of `len` bytes for it.
@@ -65,12 +81,8 @@ impl Slot {
     }
 
     /// What quinn-proto wants to send next, over `buffer`, not yet weighed.
-    pub(super) fn poll_transmit(
-        &mut self,
-        now: Instant,
-        buffer: &mut Vec<u8>,
-        count_frames: bool,
-    ) -> Option<Outgoing> {
+    pub(super) fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Outgoing> {
+        let count_frames = self.count_frames;
         let sent = |conn: &Connection| {
             if !count_frames {
                 return Carries::default();

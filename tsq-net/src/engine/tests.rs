@@ -434,3 +434,38 @@ impl ServerCertVerifier for AnyCertificate {
             .supported_schemes()
     }
 }
+
+#[test]
+fn datagrams_count_as_unsent_until_a_packet_takes_them_away() {
+    let mut pair = Pair::connected();
+    let mut buffer = Vec::new();
+    assert!(!pair.client.has_unsent_datagrams(pair.conn));
+    for _ in 0..2 {
+        pair.client.send_datagram(pair.conn, &[7; 20]).unwrap();
+        assert!(pair.client.has_unsent_datagrams(pair.conn));
+    }
+    let out = pair.client.poll_transmit(pair.now, &mut buffer).unwrap();
+    assert_eq!(out.carries.datagrams, 2);
+    assert!(!pair.client.has_unsent_datagrams(pair.conn));
+}
+
+#[test]
+fn frames_of_one_connection_are_counted_when_asked_for() {
+    let mut pair = Pair::connected();
+    let Some(Event::Datagram { conn, .. }) = ({
+        pair.client.send_datagram(pair.conn, b"?").unwrap();
+        pair.run();
+        pair.server.poll_event()
+    }) else {
+        panic!("no datagram came");
+    };
+    let mut buffer = Vec::new();
+    let mut carried = |pair: &mut Pair| {
+        pair.server.send_datagram(conn, b"!").unwrap();
+        let out = pair.server.poll_transmit(pair.now, &mut buffer).unwrap();
+        out.carries.datagrams
+    };
+    assert_eq!(carried(&mut pair), 0);
+    pair.server.count_frames_of(conn);
+    assert_eq!(carried(&mut pair), 1);
+}

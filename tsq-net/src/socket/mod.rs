@@ -221,6 +221,11 @@ impl Socket {
         Ok(Departure { id, before })
     }
 
+    /// Whether the kernel reports every departure, asked for or not: all must then be taken away.
+    pub fn reports_all(&self) -> bool {
+        matches!(self.departures, DepartureNames::Counted { .. })
+    }
+
     /// Takes one report from the socket's error queue; call until None before waiting.
     ///
     /// # Errors
