@@ -41,4 +41,4 @@ pub use follow_ups::FollowUpCounts;
 pub use report::{Answer, Rejection, SampleReport, SourceReport, Timestamps, Transport};
 pub use session::{Options, Progress, Session, TransportChoice};
 pub use target::{BadTarget, Host, Target};
-pub use trust::{Dates, Server, Trust, TrustError, TrustRefusal, TrustState};
+pub use trust::{Dates, FoundSlot, Server, Trust, TrustError, TrustRefusal, TrustState};

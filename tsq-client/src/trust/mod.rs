@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tsq_certs::Pin;
@@ -24,7 +25,8 @@ pub use floor::{Floor, FloorSource};
 pub use presented::{Presented, Validity};
 pub use refusal::{By, TrustRefusal, date};
 pub use state::TrustState;
-pub(crate) use verifier::{FoundSlot, Verifier};
+pub use verifier::FoundSlot;
+pub(crate) use verifier::Verifier;
 
 /// A server to ask, and how to know it.
 #[derive(Clone, Debug)]
@@ -217,6 +219,16 @@ impl Trust {
     /// Whether a public key that the user named is demanded.
     pub fn is_pinned(&self) -> bool {
         !self.pins.is_empty()
+    }
+
+    /// The certificate check for a program that drives `tsq-net` itself, and where it leaves what it found; dates count at once.
+    ///
+    /// # Errors
+    /// Those of rustls for roots it cannot use.
+    pub fn verifier(&self) -> Result<(Arc<dyn ServerCertVerifier>, FoundSlot), rustls::Error> {
+        let slot = FoundSlot::default();
+        let verifier = Verifier::new(self, Dates::Now, Arc::clone(&slot))?;
+        Ok((Arc::new(verifier), slot))
     }
 
     /// What kind of trust this is.

@@ -24,7 +24,7 @@ pub(crate) struct Verifier {
 }
 
 /// Where a verifier leaves what it found.
-pub(crate) type FoundSlot = Arc<Mutex<Option<Result<Presented, TrustRefusal>>>>;
+pub type FoundSlot = Arc<Mutex<Option<Result<Presented, TrustRefusal>>>>;
 
 /// What must hold. The time comes in as an argument, so a later check at another time is the same
 /// call.
