@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tsq_perf::Transport;
 
 /// Measure TSQ's programs, and those of others beside them
 ///
@@ -36,33 +37,6 @@ pub enum Measurement {
     /// The asking side of `offset`
     #[command(hide = true)]
     OffsetClient(OffsetClientOptions),
-}
-
-/// How a request travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Transport {
-    /// In a QUIC datagram.
-    Datagram,
-    /// On a stream of its own.
-    Stream,
-}
-
-impl Transport {
-    /// The word for it, on command lines and in output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Datagram => "datagram",
-            Self::Stream => "stream",
-        }
-    }
-
-    /// The words for several of them.
-    pub fn names(self) -> &'static str {
-        match self {
-            Self::Datagram => "datagrams",
-            Self::Stream => "streams",
-        }
-    }
 }
 
 /// Options of `server`.

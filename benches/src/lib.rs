@@ -15,14 +15,11 @@
 pub mod args;
 pub mod cold;
 mod conditions;
-mod cpu;
-mod driver;
 mod load;
 pub mod loss;
 mod namespace;
 mod ntp;
 pub mod offset;
-mod outbox;
 mod quantiles;
 pub mod serving;
 mod spin;
@@ -34,4 +31,5 @@ pub type Error = Box<dyn std::error::Error>;
 
 pub use conditions::Conditions;
 pub use quantiles::Quantiles;
-pub use table::{Report, Table};
+pub use table::Report;
+pub use tsq_perf::Table;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tsq_interop::{Adjtime, Impairment, Outcome, Relay, Server};
 
-use crate::args::{LossOptions, Transport};
+use tsq_perf::Transport;
+
+use crate::args::LossOptions;
 use crate::{Conditions, Error, Quantiles, Report, Table};
 
 /// Runs `tsq-adjtime` with its defaults, each run through two fresh relays with their own seeds.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tsq_interop::{Outcome, Server, bin, run};
 
-use crate::args::Transport;
 use crate::ntp::{self, find};
 use crate::{Error, Quantiles};
+use tsq_perf::Transport;
 
 /// A program with its arguments.
 pub(super) struct Client {

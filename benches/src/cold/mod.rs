@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde_json::json;
 use tsq_interop::{Impairment, Relay, Server, bin};
 
-use crate::args::{ColdOptions, Transport};
+use tsq_perf::Transport;
+
+use crate::args::ColdOptions;
 use crate::namespace::{Interrupt, Namespace};
 use crate::ntp::Chronyd;
 use crate::{Conditions, Error, Report, Table};

@@ -5,8 +5,9 @@ pub(crate) mod quic;
 
 use std::time::{Duration, Instant};
 
+use tsq_perf::CpuTime;
+
 use crate::Error;
-use crate::cpu::CpuTime;
 
 /// A load generator: some number of clients, each with one request under way.
 pub(crate) trait Load {

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use tsq_net::{Batch, Socket, wait};
+use tsq_perf::Outbox;
 
 use super::{Load, MOST_UNDER_WAY, PATIENCE, SWEEP, Tally};
 use crate::Error;
-use crate::outbox::Outbox;
 
 /// What a plain request looks like, and how its answer is recognised.
 pub(crate) trait Protocol {
@@ -66,7 +66,7 @@ impl<P: Protocol> PlainLoad<P> {
         client.number += 1;
         client.asked = Some(Instant::now());
         self.protocol
-            .request(token(index, client.number), self.outbox.next());
+            .request(token(index, client.number), self.outbox.packet());
     }
 
     /// A packet the socket does not take is one that gets no answer: it will be counted as lost.

@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tsq_net::{ConnId, Departure, ErrorReport, Event, Stamp, StampSource};
+use tsq_net::tls::Sessions;
+use tsq_net::{ConnId, Departure, Event, Stamp, StampSource};
 use tsq_proto::{HostTime, Nonce, Query, Request, Sample};
 
-use crate::Error;
+use tsq_perf::driver::{Arrived, Driver};
+
 use crate::args::OffsetClientOptions;
-use crate::driver::{Arrived, Driver};
+use crate::{Error, trust};
 
 /// Measures, and prints one JSON object.
 ///
@@ -54,9 +56,10 @@ struct Received {
 
 impl Client {
     fn connect(options: &OffsetClientOptions) -> Result<Self, Error> {
-        let mut driver = Driver::new(options.server, &options.pin)?;
-        driver.engine.count_frames();
-        let conn = driver.connect()?;
+        let mut driver = Driver::new(options.server)?;
+        let believed = trust::pinned(&options.pin, options.server)?;
+        let config = believed.config(Sessions::Forget)?;
+        let conn = driver.port.connect(&config, believed.name())?;
         let deadline = Instant::now() + Duration::from_secs(5);
         let mut connected = false;
         while !connected {
@@ -91,7 +94,6 @@ impl Client {
             .transpose()?;
         while let Some(rest) = next.checked_duration_since(Instant::now()) {
             self.driver.turn(rest, |_, _| Ok(()))?;
-            while self.driver.socket.departures()?.is_some() {}
         }
         Ok(exchange)
     }
@@ -99,11 +101,11 @@ impl Client {
     fn ask(&mut self, nonce: Nonce) -> Result<Departure, Error> {
         let mut buffer = [0; 64];
         let length = Request::new(nonce).encode(&mut buffer)?;
-        self.driver
-            .engine
+        let port = &mut self.driver.port;
+        port.engine
             .send_datagram(self.conn, &buffer[..length])
             .map_err(|error| format!("cannot send: {error:?}"))?;
-        let departure = self.driver.send_now()?;
+        let departure = port.send_now(self.conn)?;
         departure.ok_or_else(|| "the request was not sent at once".into())
     }
 
@@ -119,14 +121,9 @@ impl Client {
             let Some(rest) = deadline.checked_duration_since(Instant::now()) else {
                 break;
             };
-            while let Some(report) = self.driver.socket.departures()? {
-                match report {
-                    ErrorReport::Departed { id, at } if Some(id) == departure.id => left = Some(at),
-                    ErrorReport::Departed { .. } => {}
-                    ErrorReport::Unreachable { errno } => {
-                        return Err(format!("the server cannot be reached (error {errno})").into());
-                    }
-                }
+            left = left.or(self.driver.port.left(departure)?);
+            if self.driver.port.unreachable() > 0 {
+                return Err("the server cannot be reached".into());
             }
             if received.is_some() && left.is_some() {
                 break;
@@ -153,7 +150,7 @@ impl Client {
         received: &Received,
     ) -> Result<Exchange, Error> {
         let finish = |t1, t4| Query::new(nonce, t1).finish(&received.data, t4, SAME_CLOCK);
-        let t1 = self.driver.socket.departure_stamp(departure, left);
+        let t1 = self.driver.port.socket.departure_stamp(departure, left);
         let is_kernel = [t1, received.stamp]
             .iter()
             .all(|stamp| stamp.source == StampSource::Kernel);
@@ -167,7 +164,7 @@ impl Client {
 }
 
 /// None for an answer to an earlier request: it came too late to be waited for.
-fn answer_to(nonce: Nonce, arrived: Arrived) -> Result<Option<Received>, Error> {
+fn answer_to(nonce: Nonce, arrived: Arrived) -> Result<Option<Received>, tsq_perf::Error> {
     match arrived.event {
         Event::Datagram { data, stamp, .. } => {
             let echoed = data.get(2..18) == Some(nonce.as_bytes().as_slice());

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use tsq_interop::{Process, Server};
+use tsq_perf::Transport;
 
-use crate::args::{EchoKind, ServerOptions, Transport};
+use crate::args::{EchoKind, ServerOptions};
 use crate::load::plain::{Echo, Ntp, PlainLoad};
 use crate::load::quic::QuicLoad;
 use crate::load::{self, Load, Measured};

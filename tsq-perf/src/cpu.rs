@@ -11,14 +11,14 @@ use std::time::Duration;
 /// `/proc/PID/schedstat` alone would be that of the main thread, and `/proc/PID/stat` counts in units
 /// of 10 ms.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CpuTime(BTreeMap<u32, Duration>);
+pub struct CpuTime(BTreeMap<u32, Duration>);
 
 impl CpuTime {
     /// Reads it now.
     ///
     /// # Errors
     /// The process is gone, or the kernel keeps no such account.
-    pub(crate) fn of(pid: u32) -> io::Result<Self> {
+    pub fn of(pid: u32) -> io::Result<Self> {
         let mut threads = BTreeMap::new();
         for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
             let entry = entry?;
@@ -41,7 +41,7 @@ impl CpuTime {
     ///
     /// # Errors
     /// A thread has ended in between and taken its account with it.
-    pub(crate) fn since(&self, earlier: &Self) -> io::Result<Duration> {
+    pub fn since(&self, earlier: &Self) -> io::Result<Duration> {
         if let Some(id) = earlier.0.keys().find(|id| !self.0.contains_key(id)) {
             return Err(io::Error::other(format!(
                 "thread {id} of the server ended during the measurement: its processor time is lost"

@@ -11,7 +11,7 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
 /// Packets to send to the peer of a connected socket.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
+pub struct Outbox {
     packets: Vec<Vec<u8>>,
     /// How many of them are to be sent; the others keep their memory for later ones.
     count: usize,
@@ -19,7 +19,7 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// Memory for the next packet, empty.
-    pub(crate) fn next(&mut self) -> &mut Vec<u8> {
+    pub fn packet(&mut self) -> &mut Vec<u8> {
         if self.packets.len() == self.count {
             self.packets.push(Vec::with_capacity(PACKET));
         }
@@ -30,7 +30,7 @@ impl Outbox {
     }
 
     /// Takes the last packet back.
-    pub(crate) fn undo(&mut self) {
+    pub fn undo(&mut self) {
         self.count = self.count.saturating_sub(1);
     }
 
@@ -38,7 +38,7 @@ impl Outbox {
     ///
     /// # Errors
     /// Those of sendmmsg(2) but a full buffer.
-    pub(crate) fn send(&mut self, socket: impl AsFd) -> io::Result<usize> {
+    pub fn send(&mut self, socket: impl AsFd) -> io::Result<usize> {
         let mut sent = 0;
         while sent < self.count {
             let end = self.count.min(sent + BATCH);
@@ -87,9 +87,9 @@ mod tests {
         let mut buffer = [0; 16];
         for round in 0..2_u8 {
             for number in 0..100_u8 {
-                outbox.next().extend_from_slice(&[round, number]);
+                outbox.packet().extend_from_slice(&[round, number]);
             }
-            outbox.next().push(99);
+            outbox.packet().push(99);
             outbox.undo();
             assert_eq!(outbox.send(&sender).unwrap(), 0);
             for number in 0..100_u8 {

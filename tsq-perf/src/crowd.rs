@@ -1,0 +1,526 @@
+//! Requests over many kept connections.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tsq_net::{ClientConfig, ConnId, Event, OpenError, SendError, StampSource, StreamId, now};
+use tsq_proto::{HostTime, Request};
+
+use crate::Error;
+use crate::driver::{Arrived, Driver, Port};
+use crate::pace::Schedule;
+use crate::pending::{Found, Pending, Waiting};
+use crate::tally::Tally;
+use crate::trust::Believed;
+
+/// How a request travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Transport {
+    /// In a QUIC datagram.
+    Datagram,
+    /// On a stream of its own.
+    Stream,
+}
+
+impl Transport {
+    /// The word for it, on command lines and in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Datagram => "datagram",
+            Self::Stream => "stream",
+        }
+    }
+
+    /// The words for several of them.
+    pub fn names(self) -> &'static str {
+        match self {
+            Self::Datagram => "datagrams",
+            Self::Stream => "streams",
+        }
+    }
+}
+
+/// What is asked, and how its answer is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// How requests travel.
+    pub transport: Transport,
+    /// Whether a signature is asked for; it is not verified.
+    pub signed: bool,
+    /// How long an answer is waited for.
+    pub patience: Duration,
+    /// The greatest offset a right answer can have.
+    pub offset_limit: Duration,
+}
+
+impl Default for Ask {
+    /// Datagrams, half a second, a day.
+    fn default() -> Self {
+        Self {
+            transport: Transport::Datagram,
+            signed: false,
+            patience: Duration::from_millis(500),
+            offset_limit: Duration::from_secs(86_400),
+        }
+    }
+}
+
+/// When requests are made.
+#[derive(Clone, Debug)]
+pub enum Pace {
+    /// Each answer brings forth the next request; at most so many are under way.
+    ///
+    /// A socket buffer of Linux's default size holds some 270 small packets: with more requests than
+    /// that, the losses of a full buffer would be measured and not the server.
+    Closed(usize),
+    /// By the clock, whatever the answers do.
+    Open(Schedule),
+}
+
+/// Connections to one server, over one socket.
+pub struct Crowd {
+    driver: Driver,
+    clients: Clients,
+}
+
+impl Crowd {
+    /// Makes `count` connections.
+    ///
+    /// # Errors
+    /// [`Error::Trust`], or [`Error::NoConnection`] when none came about for ten seconds.
+    pub fn connect(
+        server: SocketAddr,
+        believed: &Believed,
+        count: usize,
+        ask: Ask,
+        stop: &AtomicBool,
+    ) -> Result<Self, Error> {
+        let config = believed.config(tsq_net::tls::Sessions::Forget)?;
+        let mut crowd = Self {
+            driver: Driver::new(server)?,
+            clients: Clients::new(ask),
+        };
+        crowd.make(count, &config, believed, stop)?;
+        Ok(crowd)
+    }
+
+    fn make(
+        &mut self,
+        count: usize,
+        config: &ClientConfig,
+        believed: &Believed,
+        stop: &AtomicBool,
+    ) -> Result<(), Error> {
+        let Self { driver, clients } = self;
+        let (mut made, mut since) = (0, Instant::now());
+        while clients.alive < count && !stop.load(Ordering::Relaxed) {
+            let ended = clients.all.iter().filter(|it| it.ended).count();
+            while clients.all.len() - ended < count.min(clients.alive + WAVE) {
+                clients.add(driver.port.connect(config, believed.name())?);
+            }
+            driver.turn(SWEEP, |port, arrived| clients.act(port, arrived))?;
+            if clients.alive > made {
+                (made, since) = (clients.alive, Instant::now());
+            }
+            let refused = clients.tally.closed.keys().next();
+            let nobody = made == 0 && driver.port.unreachable() > 0;
+            if refused.is_some() || nobody || since.elapsed() > CONNECT_LIMIT {
+                if let Some(refusal) = believed.refusal() {
+                    return Err(Error::Trust(refusal.to_string()));
+                }
+                let why = match refused {
+                    Some(reason) => reason.clone(),
+                    None if nobody => "nothing listens there".into(),
+                    None => format!("none for {} s", CONNECT_LIMIT.as_secs()),
+                };
+                return Err(Error::NoConnection(format!(
+                    "{made} of {count} connections came about: {why}"
+                )));
+            }
+        }
+        clients.idle = (0..clients.all.len()).collect();
+        Ok(())
+    }
+
+    /// Asks at this pace until `end` or `stop`.
+    ///
+    /// # Errors
+    /// Those of the socket, or every connection has ended.
+    pub fn run(&mut self, pace: &mut Pace, end: Instant, stop: &AtomicBool) -> Result<(), Error> {
+        let Self { driver, clients } = self;
+        clients.refill = matches!(pace, Pace::Closed(_));
+        clients.finishing = false;
+        loop {
+            let now = Instant::now();
+            clients.sweep(now);
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            if clients.alive == 0 {
+                let reason = clients.tally.closed.keys().next().cloned();
+                let reason = reason.unwrap_or_default();
+                return Err(Error::NoConnection(format!(
+                    "every connection has ended: {reason}"
+                )));
+            }
+            // A generator that was held up still owes what was due by the end.
+            let next = clients.issue(&mut driver.port, pace, now.min(end), end)?;
+            if now >= end {
+                return Ok(());
+            }
+            let timeout = next.min(end).saturating_duration_since(Instant::now());
+            driver.turn(timeout.min(SWEEP), |port, arrived| {
+                clients.act(port, arrived)
+            })?;
+        }
+    }
+
+    /// Waits for the answers under way, at most as long as their patience.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        let Self { driver, clients } = self;
+        clients.finishing = true;
+        while clients.pending.under_way() > 0 {
+            driver.turn(SWEEP, |port, arrived| clients.act(port, arrived))?;
+            clients.sweep(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// What has happened so far.
+    pub fn tally(&self) -> &Tally {
+        &self.clients.tally
+    }
+
+    /// The same, and begins to count anew.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.clients.tally)
+    }
+
+    /// Connections that have not ended.
+    pub fn alive(&self) -> usize {
+        self.clients.alive
+    }
+
+    /// Tells the server that nothing more will be asked.
+    pub fn close(&mut self) {
+        let port = &mut self.driver.port;
+        port.engine.close_all(Instant::now(), 0, "done");
+        // The server would find out by itself.
+        let _ = port.flush();
+    }
+}
+
+/// All connections, and the requests under way on them.
+struct Clients {
+    ask: Ask,
+    all: Vec<Client>,
+    index: HashMap<ConnId, usize>,
+    alive: usize,
+    /// Those without a request under way, in the order of their turns (open loop: all).
+    idle: VecDeque<usize>,
+    /// Whether a connection asks only when its last request is answered.
+    refill: bool,
+    /// Nothing more is asked.
+    finishing: bool,
+    pending: Pending,
+    /// Answers that came in pieces.
+    partial: HashMap<(ConnId, StreamId), Vec<u8>>,
+    /// The next request from here on is sent by itself and stamped.
+    stamp_next: Instant,
+    tally: Tally,
+}
+
+struct Client {
+    conn: ConnId,
+    connected: bool,
+    ended: bool,
+}
+
+impl Clients {
+    fn new(ask: Ask) -> Self {
+        Self {
+            ask,
+            all: Vec::new(),
+            index: HashMap::new(),
+            alive: 0,
+            idle: VecDeque::new(),
+            refill: false,
+            finishing: false,
+            pending: Pending::new(RandomState::new().hash_one(0)),
+            partial: HashMap::new(),
+            stamp_next: Instant::now(),
+            tally: Tally::default(),
+        }
+    }
+
+    fn add(&mut self, conn: ConnId) {
+        self.index.insert(conn, self.all.len());
+        self.all.push(Client {
+            conn,
+            connected: false,
+            ended: false,
+        });
+    }
+
+    /// Asks what is due now; gives the instant at which there is more.
+    fn issue(
+        &mut self,
+        port: &mut Port,
+        pace: &mut Pace,
+        now: Instant,
+        end: Instant,
+    ) -> Result<Instant, Error> {
+        match pace {
+            Pace::Closed(most) => {
+                for _ in 0..self.idle.len() {
+                    if self.pending.under_way() >= *most {
+                        break;
+                    }
+                    self.ask_next(port, now)?;
+                }
+                Ok(end)
+            }
+            Pace::Open(schedule) => {
+                while let Some(due) = schedule.take(now) {
+                    self.ask_next(port, due)?;
+                }
+                Ok(schedule.next())
+            }
+        }
+    }
+
+    /// Asks on the connection whose turn it is. In an open loop it goes to the end of the row at once.
+    fn ask_next(&mut self, port: &mut Port, intended: Instant) -> Result<(), Error> {
+        while let Some(index) = self.idle.pop_front() {
+            if self.all[index].ended {
+                continue;
+            }
+            let sent = self.ask(port, index, intended)?;
+            if !self.refill || !sent {
+                self.idle.push_back(index);
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// False when it could not be sent now.
+    fn ask(&mut self, port: &mut Port, index: usize, intended: Instant) -> Result<bool, Error> {
+        if self.pending.under_way() >= MOST_PENDING {
+            self.tally.blocked += 1;
+            return Ok(false);
+        }
+        let (conn, nonce) = (self.all[index].conn, self.pending.next_nonce());
+        let request = match self.ask.signed {
+            false => Request::new(nonce),
+            true => Request::new(nonce).with_signature(),
+        };
+        let mut buffer = [0; 64];
+        let length = request.encode(&mut buffer)?;
+        let at = Instant::now();
+        self.pending.push(index, now(), intended, at);
+        match send(port, self.ask.transport, conn, &buffer[..length])? {
+            Sent::Yes => {}
+            Sent::NotNow => {
+                self.pending.undo();
+                self.tally.blocked += 1;
+                return Ok(false);
+            }
+        }
+        self.tally.sent += 1;
+        if at >= self.stamp_next {
+            self.stamp_next = at + STAMP_EVERY;
+            if let Some(departure) = port.send_now(conn)? {
+                self.pending.departed(departure);
+            }
+        }
+        Ok(true)
+    }
+
+    fn act(&mut self, port: &mut Port, arrived: Arrived) -> Result<(), Error> {
+        let Some(&index) = self.index.get(&arrived.event.conn()) else {
+            return Ok(());
+        };
+        match arrived.event {
+            Event::Connected { .. } => {
+                self.all[index].connected = true;
+                self.alive += 1;
+            }
+            Event::Datagram { data, stamp, .. } => {
+                let t4 = (stamp.time, stamp.source == StampSource::Kernel);
+                self.answer(port, index, &data, t4, arrived.at)?;
+            }
+            Event::Stream {
+                conn,
+                stream,
+                data,
+                finished,
+                stamp,
+            } => {
+                let key = (conn, stream);
+                let t4 = (stamp.time, stamp.source == StampSource::Kernel);
+                if finished && !self.partial.contains_key(&key) {
+                    return self.answer(port, index, &data, t4, arrived.at);
+                }
+                let whole = self.partial.entry(key).or_default();
+                whole.extend_from_slice(&data);
+                if finished || whole.len() > LONGEST_ANSWER {
+                    let whole = self.partial.remove(&key).unwrap_or_default();
+                    self.answer(port, index, &whole, t4, arrived.at)?;
+                }
+            }
+            Event::StreamAborted { conn, stream, .. } => {
+                self.partial.remove(&(conn, stream));
+                self.refuse(port, index, "stream_aborted")?;
+            }
+            Event::Closed { conn, reason } => {
+                self.partial.retain(|(owner, _), _| *owner != conn);
+                self.index.remove(&conn);
+                let client = &mut self.all[index];
+                self.alive -= usize::from(client.connected);
+                client.ended = true;
+                let reason = crate::words(&reason);
+                *self.tally.closed.entry(reason).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        port: &mut Port,
+        index: usize,
+        answer: &[u8],
+        t4: (HostTime, bool),
+        at: Instant,
+    ) -> Result<(), Error> {
+        let waiting = match self.pending.take(answer) {
+            Found::Waiting(waiting) => waiting,
+            Found::Late => {
+                self.tally.late += 1;
+                return Ok(());
+            }
+            // An Error element has no nonce, and comes on streams only.
+            Found::Nothing => {
+                let reason = match self.ask.transport {
+                    Transport::Stream => "server_error",
+                    Transport::Datagram => "nonce_mismatch",
+                };
+                return self.refuse(port, index, reason);
+            }
+        };
+        if let Err(reason) = self.judge(port, &waiting, answer, t4)? {
+            *self.tally.refused.entry(reason).or_default() += 1;
+        } else {
+            self.tally.answered += 1;
+            let latency = at.saturating_duration_since(waiting.intended);
+            self.tally.latency.add(latency);
+        }
+        self.go_on(port, waiting.client)
+    }
+
+    /// The reason, if no client should take it.
+    fn judge(
+        &mut self,
+        port: &mut Port,
+        waiting: &Waiting,
+        answer: &[u8],
+        (t4, t4_kernel): (HostTime, bool),
+    ) -> Result<Result<(), &'static str>, Error> {
+        let (mut query, mut kernel) = (waiting.query, false);
+        if let Some(departure) = &waiting.departure {
+            let t1 = port.departure(departure)?;
+            query = tsq_proto::Query::new(query.nonce(), t1.time);
+            kernel = t4_kernel && t1.source == StampSource::Kernel;
+        }
+        match query.finish(answer, t4, self.ask.offset_limit) {
+            Ok(sample) => {
+                if waiting.departure.is_some() {
+                    let nanos = sample.offset.as_nanos();
+                    self.tally.offsets.add(nanos, sample.delay / 2, kernel);
+                }
+                Ok(Ok(()))
+            }
+            Err(refusal) => Ok(Err(refusal.name())),
+        }
+    }
+
+    /// An answer to a request of this connection, and nobody knows which.
+    fn refuse(&mut self, port: &mut Port, index: usize, reason: &'static str) -> Result<(), Error> {
+        match self.pending.take_of(index) {
+            Found::Waiting(_) => {
+                *self.tally.refused.entry(reason).or_default() += 1;
+                self.go_on(port, index)
+            }
+            Found::Late | Found::Nothing => {
+                self.tally.late += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn go_on(&mut self, port: &mut Port, index: usize) -> Result<(), Error> {
+        if !self.refill {
+            return Ok(());
+        }
+        self.idle.push_back(index);
+        if self.finishing {
+            return Ok(());
+        }
+        self.ask_next(port, Instant::now())
+    }
+
+    /// Gives up what was asked too long ago.
+    fn sweep(&mut self, now: Instant) {
+        while let Some(waiting) = self.pending.expire(now, self.ask.patience) {
+            self.tally.lost += 1;
+            if self.refill {
+                self.idle.push_back(waiting.client);
+            }
+        }
+    }
+}
+
+pub(crate) enum Sent {
+    Yes,
+    NotNow,
+}
+
+pub(crate) fn send(
+    port: &mut Port,
+    transport: Transport,
+    conn: ConnId,
+    request: &[u8],
+) -> Result<Sent, Error> {
+    match transport {
+        Transport::Datagram => match port.engine.send_datagram(conn, request) {
+            Ok(()) => Ok(Sent::Yes),
+            Err(SendError::Closed | SendError::TooLarge) => Ok(Sent::NotNow),
+            Err(SendError::Unsupported) => Err(Error::NoConnection(
+                "the server takes no datagrams (try --transport stream)".into(),
+            )),
+        },
+        Transport::Stream => match port.engine.open_stream(conn, request, true) {
+            Ok(_) => Ok(Sent::Yes),
+            Err(OpenError::Closed | OpenError::NotAllowed) => Ok(Sent::NotNow),
+        },
+    }
+}
+
+/// Requests under way; one more is as good as lost, and not worth the memory.
+const MOST_PENDING: usize = 1 << 18;
+/// No answer of ours is longer; a server that sends more is not waited for.
+const LONGEST_ANSWER: usize = 4096;
+/// How often given-up requests are looked for.
+const SWEEP: Duration = Duration::from_millis(50);
+/// A stamped request costs two system calls of its own: a thousand a second are enough for offsets.
+const STAMP_EVERY: Duration = Duration::from_millis(1);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Handshakes under way at a time: more would overflow socket buffers.
+const WAVE: usize = 32;

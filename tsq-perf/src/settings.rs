@@ -1,0 +1,104 @@
+//! What the command line means.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use tsq_client::{Host, Target, Trust};
+
+use crate::args::Args;
+use crate::crowd::Ask;
+use crate::trust::Believed;
+use crate::watch::Watched;
+use crate::{Error, Transport};
+
+/// A run, ready to begin.
+pub(crate) struct Settings {
+    pub(crate) server: SocketAddr,
+    pub(crate) believed: Believed,
+    pub(crate) ask: Ask,
+    pub(crate) watched: Option<Watched>,
+}
+
+impl Settings {
+    /// Resolves names, reads files.
+    pub(crate) fn new(args: &Args) -> Result<Self, Error> {
+        let target = Target::parse(&args.server, args.port)
+            .map_err(|error| Error::Usage(error.to_string()))?;
+        let server = resolve(&target)?;
+        let name = match &args.server_name {
+            Some(name) => name.clone(),
+            None => target.certificate_name(),
+        };
+        if args.threads > args.connections {
+            return Err(Error::Usage(format!(
+                "{} threads cannot share {} connections",
+                args.threads, args.connections
+            )));
+        }
+        Ok(Self {
+            server,
+            believed: Believed::new(&trust(args)?, &name)?,
+            ask: Ask {
+                transport: args.transport,
+                signed: args.signed,
+                patience: Duration::from_millis(args.timeout.into()),
+                ..Ask::default()
+            },
+            watched: watched(args, server)?,
+        })
+    }
+
+    /// What is loaded and how, in a line.
+    pub(crate) fn title(&self, args: &Args) -> String {
+        let how = match (args.handshakes, self.ask.transport) {
+            (true, _) => format!("handshakes {} (full:resumed:0rtt)", args.mix),
+            (false, Transport::Datagram) => "datagrams".into(),
+            (false, Transport::Stream) => "streams".into(),
+        };
+        let signed = if args.signed { ", signed" } else { "" };
+        let pace = match args.rate {
+            None => "closed loop".to_string(),
+            Some(_) if args.even => "open loop, even".into(),
+            Some(_) => "open loop, Poisson".into(),
+        };
+        format!(
+            "{}: {} connections, {how}{signed}, {pace}, {} thread{}",
+            self.server,
+            args.connections,
+            args.threads,
+            if args.threads == 1 { "" } else { "s" }
+        )
+    }
+}
+
+fn resolve(target: &Target) -> Result<SocketAddr, Error> {
+    match &target.host {
+        Host::Address(ip) => Ok(SocketAddr::new(*ip, target.port)),
+        Host::Name(name) => (name.as_str(), target.port)
+            .to_socket_addrs()
+            .map_err(|error| error.to_string())
+            .and_then(|mut found| found.next().ok_or_else(|| "it has no address".into()))
+            .map_err(|why| Error::NoConnection(format!("{name} cannot be resolved: {why}"))),
+    }
+}
+
+fn trust(args: &Args) -> Result<Trust, Error> {
+    let usage = |error: tsq_client::TrustError| Error::Usage(error.to_string());
+    let pins = args.pin.clone();
+    Ok(match (&args.ca, pins.is_empty()) {
+        _ if args.insecure => Trust::insecure(),
+        (Some(path), true) => Trust::ca_file(path).map_err(usage)?,
+        (Some(path), false) => Trust::ca_file(path).map_err(usage)?.and_pins(pins),
+        (None, false) => Trust::pins(pins),
+        (None, true) => Trust::system().map_err(usage)?,
+    })
+}
+
+fn watched(args: &Args, server: SocketAddr) -> Result<Option<Watched>, Error> {
+    match args.server_pid {
+        None => Ok(Watched::of_socket(server)),
+        Some(pid) => Watched::process(pid)
+            .map(Some)
+            .map_err(|error| Error::Usage(format!("--server-pid {pid}: {error}"))),
+    }
+}
