@@ -23,10 +23,10 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
         /// Common name of the authority
-        #[arg(long, value_name = "CN", default_value = "TSQ CA")]
+        #[arg(long, value_name = "CN", default_value = "TSQ CA", value_parser = common_name)]
         name: String,
         /// Days from now until it expires
-        #[arg(long, value_name = "N", default_value_t = 3650)]
+        #[arg(long, value_name = "N", default_value_t = 3650, value_parser = days())]
         days: u32,
     },
     /// Make a server certificate signed by a certificate authority: cert.pem and key.pem
@@ -39,6 +39,20 @@ pub(crate) enum Command {
         /// Kind of key; Ed25519 is faster, P-256 is understood everywhere
         #[arg(long, value_enum, default_value_t = Key::P256)]
         key: Key,
+        #[command(flatten)]
+        validity: Validity,
+    },
+    /// Make a client certificate signed by a certificate authority, for servers run with --client-ca
+    Client {
+        /// Directory with ca.pem and ca-key.pem
+        #[arg(long, value_name = "DIR")]
+        ca: PathBuf,
+        /// Directory to write to; created when missing
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Name of the client, for people
+        #[arg(long, value_name = "CN", value_parser = common_name)]
+        name: String,
         #[command(flatten)]
         validity: Validity,
     },
@@ -75,6 +89,20 @@ pub(crate) enum Command {
     },
 }
 
+/// A hundred years; `--not-after` says more, where that is meant.
+fn days() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=36_500)
+}
+
+/// X.520 ends a common name at 64 characters.
+fn common_name(name: &str) -> Result<String, String> {
+    match name.chars().count() {
+        0 => Err("a name must not be empty".into()),
+        1..=64 => Ok(name.into()),
+        count => Err(format!("{count} characters are too long; at most 64 fit")),
+    }
+}
+
 #[derive(ClapArgs)]
 pub(crate) struct Target {
     /// Directory to write to; created when missing
@@ -88,7 +116,7 @@ pub(crate) struct Target {
 #[derive(ClapArgs)]
 pub(crate) struct Validity {
     /// Days from now until it expires
-    #[arg(long, value_name = "N", default_value_t = 365)]
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = days())]
     days: u32,
     /// When it becomes valid: 2027-01-31, 2027-01-31T12:00:00Z, +10d, -2h [default: -1d]
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]

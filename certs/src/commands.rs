@@ -22,8 +22,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         } => {
             let lifetime = validity.lifetime()?;
             let ca = read_ca(ca)?;
+            warn_if_outlived(&ca, lifetime);
             let made = tsq_certs::make_server(&ca, &target.names, (*key).into(), lifetime)?;
             save(&made, &target.out, "cert.pem", "key.pem")
+        }
+        Command::Client {
+            ca,
+            out,
+            name,
+            validity,
+        } => {
+            let lifetime = validity.lifetime()?;
+            let ca = read_ca(ca)?;
+            warn_if_outlived(&ca, lifetime);
+            let made = tsq_certs::make_client(&ca, name, lifetime)?;
+            save(&made, out, "cert.pem", "key.pem")
         }
         Command::SelfSigned { target, validity } => {
             let made = tsq_certs::make_self_signed(&target.names, validity.lifetime()?)?;
@@ -54,6 +67,18 @@ fn read_ca(dir: &Path) -> Result<Authority, Error> {
         String::from_utf8(bytes).map_err(|_| Error::BadCertificate(format!("{name} is not PEM")))
     };
     Authority::from_pem(&text(CA_CERT)?, &text(CA_KEY)?)
+}
+
+/// Legal, but nobody accepts the certificate once its authority has expired.
+fn warn_if_outlived(ca: &Authority, lifetime: Lifetime) {
+    if let Some(end) = ca.ends_before(lifetime) {
+        // Nobody may be there to read it.
+        let _ = writeln!(
+            io::stderr(),
+            "tsq-certs: warning: the certificate outlives its authority, which expires on {end}; \
+             it is refused from then on"
+        );
+    }
 }
 
 fn save(made: &Made, dir: &Path, cert_name: &str, key_name: &str) -> Result<(), Error> {

@@ -21,5 +21,5 @@ mod pin;
 pub use error::Error;
 pub use files::{save, save_signing_key};
 pub use lifetime::{Lifetime, When};
-pub use make::{Authority, KeyType, Made, make_ca, make_self_signed, make_server};
+pub use make::{Authority, KeyType, Made, make_ca, make_client, make_self_signed, make_server};
 pub use pin::{Pin, pin_of_der, pin_of_pem};

@@ -2,6 +2,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
 };
+use time::OffsetDateTime;
 use x509_parser::pem::Pem;
 
 use crate::name::subject_alt_name;
@@ -28,7 +29,10 @@ pub enum KeyType {
 }
 
 /// A CA that signs server certificates.
-pub struct Authority(Issuer<'static, KeyPair>);
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    not_after: OffsetDateTime,
+}
 
 impl Authority {
     /// The CA in these two PEM texts.
@@ -38,12 +42,20 @@ impl Authority {
     /// when the key is another certificate's.
     pub fn from_pem(cert_pem: &str, key_pem: &str) -> Result<Self, Error> {
         let der = first_certificate(cert_pem)?;
-        require_ca(&der)?;
+        let not_after = require_ca(&der)?;
         let key = KeyPair::from_pem(key_pem).map_err(|reason| Error::BadKey(reason.to_string()))?;
         if pin_of_der(&der)? != pin_of_key(&key) {
             return Err(Error::KeyMismatch);
         }
-        Ok(Self(Issuer::from_ca_cert_der(&der.into(), key)?))
+        Ok(Self {
+            issuer: Issuer::from_ca_cert_der(&der.into(), key)?,
+            not_after,
+        })
+    }
+
+    /// The day this authority expires, if that is before the end of `lifetime`.
+    pub fn ends_before(&self, lifetime: Lifetime) -> Option<String> {
+        (self.not_after < lifetime.not_after).then(|| self.not_after.date().to_string())
     }
 }
 
@@ -72,7 +84,21 @@ pub fn make_server(
     let mut params = server_params(names, lifetime)?;
     params.use_authority_key_identifier_extension = true;
     let key = generate(key)?;
-    Ok(made(&params.signed_by(&key, &ca.0)?, &key))
+    Ok(made(&params.signed_by(&key, &ca.issuer)?, &key))
+}
+
+/// Makes a client's certificate, signed by `ca`, for servers that ask for one. Its key is P-256.
+///
+/// # Errors
+/// [`Error::Generate`].
+pub fn make_client(ca: &Authority, common_name: &str, lifetime: Lifetime) -> Result<Made, Error> {
+    let mut params = params(common_name, lifetime);
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    let key = generate(KeyType::default())?;
+    Ok(made(&params.signed_by(&key, &ca.issuer)?, &key))
 }
 
 /// Makes a server's certificate that is signed by its own key (P-256): clients pin it.
@@ -147,14 +173,16 @@ fn first_certificate(pem: &str) -> Result<Vec<u8>, Error> {
     Ok(block.contents)
 }
 
-fn require_ca(der: &[u8]) -> Result<(), Error> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(der)
-        .map_err(|reason| Error::BadCertificate(reason.to_string()))?;
-    if certificate.is_ca() {
-        Ok(())
-    } else {
-        Err(Error::NotACa)
+/// When this authority's certificate ends, if it is one.
+fn require_ca(der: &[u8]) -> Result<OffsetDateTime, Error> {
+    let bad = |reason: String| Error::BadCertificate(reason);
+    let (_, certificate) =
+        x509_parser::parse_x509_certificate(der).map_err(|reason| bad(reason.to_string()))?;
+    if !certificate.is_ca() {
+        return Err(Error::NotACa);
     }
+    let end = certificate.validity().not_after.timestamp();
+    OffsetDateTime::from_unix_timestamp(end).map_err(|reason| bad(reason.to_string()))
 }
 
 #[cfg(test)]

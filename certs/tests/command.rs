@@ -393,6 +393,11 @@ fn wrong_arguments_exit_2_and_leave_no_files() {
         "server --ca ca --out s --name localhost --not-after -2d",
         "server --ca ca --out s --name localhost --not-after +2d --days 5",
         "self-signed --out s --name localhost --days 4000000000",
+        "self-signed --out s --name localhost --days 0",
+        "ca --out s --days 36501",
+        "ca --out s --name=",
+        "client --ca ca --out s",
+        "client --ca ca --out s --name=",
         "signing-key --out s",
         "signing-key --id 7",
         "signing-key --out s --id -1",
@@ -407,6 +412,42 @@ fn wrong_arguments_exit_2_and_leave_no_files() {
         assert_eq!(code, 2, "{args}: {line}");
         assert!(!dir.path().join("s").exists(), "{args}");
     }
+}
+
+#[test]
+fn days_out_of_range_are_told_with_the_range() {
+    let dir = tempfile::tempdir().unwrap();
+    for days in ["0", "36501"] {
+        let (_, text) = refused(dir.path(), &format!("ca --out s --days {days}"));
+        assert!(text.contains("1..=36500"), "{text}");
+    }
+}
+
+#[test]
+fn certificate_that_outlives_its_authority_is_made_with_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    done(dir.path(), "ca --out ca --days 30");
+    for (args, warned) in [
+        ("server --ca ca --out a --name localhost --days 29", false),
+        ("server --ca ca --out b --name localhost --days 31", true),
+        ("client --ca ca --out c --name c --days 31", true),
+    ] {
+        let output = certs(dir.path(), args);
+        assert!(output.status.success(), "{args}: {output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(text.contains("outlives its authority"), warned, "{text}");
+    }
+}
+
+#[test]
+fn client_certificate_is_for_clients_alone() {
+    let dir = with_ca();
+    done(dir.path(), "client --ca ca --out c --name laptop");
+    inspect(&dir.path().join("c/cert.pem"), |certificate| {
+        let usage = certificate.extended_key_usage().unwrap().unwrap().value;
+        assert!(usage.client_auth && !usage.server_auth);
+        assert!(!certificate.is_ca());
+    });
 }
 
 #[test]

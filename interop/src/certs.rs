@@ -69,6 +69,21 @@ impl Certs {
         }
     }
 
+    /// Makes a client certificate, for servers run with `--client-ca`.
+    ///
+    /// # Panics
+    /// When `tsq-certs` fails, as it does when `label` is used again.
+    #[must_use]
+    #[track_caller]
+    pub fn client(&self, label: &str) -> ServerCert {
+        let (ca, out) = (self.path(AUTHORITY), self.path(label));
+        tsq_certs(&["client", "--ca", &ca, "--out", &out, "--name", label]);
+        ServerCert {
+            cert: format!("{out}/cert.pem"),
+            key: format!("{out}/key.pem"),
+        }
+    }
+
     fn path(&self, name: &str) -> String {
         let path: PathBuf = self.folder.path().join(name);
         path.into_os_string()
