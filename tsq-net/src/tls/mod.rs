@@ -7,12 +7,16 @@ use std::sync::Arc;
 
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn_proto::{ClientConfig, ServerConfig};
+use rustls::SignatureScheme;
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{cipher_suite, default_provider};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::quic::Suite;
-use rustls::sign::CertifiedKey;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::transport::{Role, transport};
 use issued::Issued;
@@ -50,7 +54,7 @@ pub fn certified_key(
     CertifiedKey::from_der(chain, key, &provider())
 }
 
-/// A server that shows `certificate` to everyone.
+/// A server that shows `certificate` to everyone, and serves everyone.
 ///
 /// `streams` and `idle` as in [`Role::Server`].
 ///
@@ -58,10 +62,25 @@ pub fn certified_key(
 /// Those of rustls for a configuration that cannot work; none is known for a key that came from
 /// [`certified_key`].
 pub fn server(certificate: CertifiedKey, role: Role) -> Result<ServerConfig, rustls::Error> {
+    let certificates = SingleCertAndKey::from(certificate);
+    server_with(Arc::new(certificates), Arc::new(NoClientAuth), role)
+}
+
+/// A server that asks `certificates` what to show, and `clients` whom to serve.
+///
+/// Both are asked at every full handshake; they may give other answers as time goes by.
+///
+/// # Errors
+/// As for [`server`].
+pub fn server_with(
+    certificates: Arc<dyn ResolvesServerCert>,
+    clients: Arc<dyn ClientCertVerifier>,
+    role: Role,
+) -> Result<ServerConfig, rustls::Error> {
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certificate)));
+        .with_client_cert_verifier(clients)
+        .with_cert_resolver(certificates);
     // tsq: C2
     tls.alpn_protocols = vec![ALPN_DRAFT.to_vec(), ALPN_DEPLOYED.to_vec()];
     // tsq: C3
@@ -93,11 +112,23 @@ pub fn client_with(
     verifier: Arc<dyn ServerCertVerifier>,
     sessions: Sessions,
 ) -> Result<ClientConfig, rustls::Error> {
+    client_as(Arc::new(NoIdentity), verifier, sessions)
+}
+
+/// As [`client_with`], with a certificate for servers that ask for one.
+///
+/// # Errors
+/// As for [`server`].
+pub fn client_as(
+    identity: Arc<dyn ResolvesClientCert>,
+    verifier: Arc<dyn ServerCertVerifier>,
+    sessions: Sessions,
+) -> Result<ClientConfig, rustls::Error> {
     let mut tls = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_client_cert_resolver(identity);
     // tsq: C2
     tls.alpn_protocols = vec![ALPN_DRAFT.to_vec(), ALPN_DEPLOYED.to_vec()];
     // tsq: C3
@@ -107,6 +138,20 @@ pub fn client_with(
     let mut config = ClientConfig::new(Arc::new(quic));
     config.transport_config(transport(Role::Client));
     Ok(config)
+}
+
+/// Has no certificate to show.
+#[derive(Debug)]
+struct NoIdentity;
+
+impl ResolvesClientCert for NoIdentity {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 /// QUIC's Initial packets use AES-128-GCM whatever is negotiated later (RFC 9001, section 5).
