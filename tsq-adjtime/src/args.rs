@@ -119,6 +119,14 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..))]
     pub bootstrap_servers: u8,
 
+    /// Certificate chain to show a server that asks for one, PEM, leaf first
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+
+    /// Private key of --client-cert, PEM
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
+
     /// Do not check certificates. Only with --dry-run: whoever answers could be anyone
     #[arg(long, conflicts_with_all = ["ca", "pin", "server_name"])]
     pub insecure: bool,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tsq_algo::{Limits, Mark, Method, Policy, Rules};
-use tsq_client::{Dates, Options, Server, Target, TransportChoice, Trust};
+use tsq_client::{ClientIdentity, Dates, Options, Server, Target, TransportChoice, Trust};
 use tsq_keys::VerifyKeys;
 
 use crate::analysis::Choice;
@@ -83,10 +83,12 @@ impl Settings {
             .map_err(|error| usage(error.to_string()))?;
         let choice = choice(args).map_err(usage)?;
         let trust = trust(args)?;
+        let identity = identity(args)?;
         let servers = targets
             .into_iter()
             .map(|target| {
                 let mut server = Server::new(target, trust.clone());
+                server.identity.clone_from(&identity);
                 if let Some(name) = &args.server_name {
                     server.name.clone_from(name);
                 }
@@ -203,6 +205,18 @@ fn trust(args: &Args) -> Result<Trust, Unusable> {
         }
     }
     .map_err(|error| unusable(Exit::Usage, error.to_string()))
+}
+
+fn identity(args: &Args) -> Result<Option<ClientIdentity>, Unusable> {
+    let (Some(cert), Some(key)) = (&args.client_cert, &args.client_key) else {
+        return Ok(None);
+    };
+    ClientIdentity::from_files(cert, key)
+        .map(Some)
+        .map_err(|error| Unusable {
+            exit: Exit::Usage,
+            problem: error.to_string(),
+        })
 }
 
 fn verify_keys(args: &Args) -> Result<Option<VerifyKeys>, Unusable> {

@@ -97,6 +97,13 @@ impl Failure {
                 ..
             } => Self::NotTsq { address },
             CloseReason::Tls {
+                alert: CERTIFICATE_REQUIRED,
+                local: false,
+                ..
+            } => connection(
+                "the server serves only clients with a certificate, and we showed none (tsq-adjtime --client-cert)".into(),
+            ),
+            CloseReason::Tls {
                 alert,
                 local,
                 reason,
@@ -187,3 +194,5 @@ impl fmt::Display for Failure {
         }
     }
 }
+/// A TLS alert (RFC 8446, section 6).
+const CERTIFICATE_REQUIRED: u8 = 116;

@@ -2,6 +2,7 @@
 //! what a certificate's dates are worth while the clock itself is in doubt.
 
 mod floor;
+mod identity;
 mod presented;
 mod refusal;
 mod state;
@@ -19,9 +20,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tsq_certs::Pin;
 use tsq_net::ClientConfig;
+use tsq_net::tls::{self, Sessions};
 
 use crate::target::Target;
 pub use floor::{Floor, FloorSource};
+pub use identity::{ClientIdentity, IdentityError};
 pub use presented::{Presented, Validity};
 pub use refusal::{By, TrustRefusal, date};
 pub use state::TrustState;
@@ -39,6 +42,8 @@ pub struct Server {
     pub name: String,
     /// When its certificate's dates count.
     pub dates: Dates,
+    /// Who we are, for a server that asks.
+    pub identity: Option<ClientIdentity>,
 }
 
 /// When a certificate's dates count. Chain, name, signature and pin always do.
@@ -60,14 +65,21 @@ impl Server {
             trust,
             name,
             dates: Dates::Now,
+            identity: None,
         }
     }
 
     /// A TLS configuration for one connection, and where its verifier leaves what it found.
     pub(crate) fn tls(&self) -> Result<(ClientConfig, FoundSlot), rustls::Error> {
         let slot = FoundSlot::default();
-        let verifier = Verifier::new(&self.trust, self.dates, Arc::clone(&slot))?;
-        Ok((tsq_net::tls::client(Arc::new(verifier))?, slot))
+        let verifier = Arc::new(Verifier::new(&self.trust, self.dates, Arc::clone(&slot))?);
+        let config = match &self.identity {
+            None => tls::client(verifier),
+            Some(ClientIdentity(shown)) => {
+                tls::client_as(Arc::clone(shown) as _, verifier, Sessions::Forget)
+            }
+        };
+        Ok((config?, slot))
     }
 }
 

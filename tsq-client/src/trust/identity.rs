@@ -1,0 +1,54 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tsq_net::tls::certified_key;
+
+/// Who we are, for servers that ask: a certificate chain and its key.
+#[derive(Clone, Debug)]
+pub struct ClientIdentity(pub(super) Arc<SingleCertAndKey>);
+
+/// A certificate or key to show cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityError {
+    /// Which file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl std::error::Error for IdentityError {}
+
+impl fmt::Display for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.problem)
+    }
+}
+
+impl ClientIdentity {
+    /// Reads PEM files: the chain, leaf first, and the leaf's key.
+    ///
+    /// # Errors
+    /// [`IdentityError`]: unreadable, no PEM, or not belonging together.
+    pub fn from_files(cert: &Path, key: &Path) -> Result<Self, IdentityError> {
+        let bad = |path: &Path, problem: String| IdentityError {
+            path: path.into(),
+            problem,
+        };
+        let read = |path: &Path| std::fs::read(path).map_err(|error| bad(path, error.to_string()));
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(cert)?)
+            .collect::<Result<_, _>>()
+            .map_err(|error| bad(cert, error.to_string()))?;
+        if chain.is_empty() {
+            return Err(bad(cert, "holds no PEM certificate".into()));
+        }
+        let private = PrivateKeyDer::from_pem_slice(&read(key)?)
+            .map_err(|error| bad(key, error.to_string()))?;
+        let certified: CertifiedKey = certified_key(chain, private)
+            .map_err(|error| bad(key, format!("not the key of {}: {error}", cert.display())))?;
+        Ok(Self(Arc::new(certified.into())))
+    }
+}
