@@ -41,10 +41,7 @@ pub use follow_ups::FollowUpCounts;
 pub use report::{Answer, Rejection, SampleReport, SourceReport, Timestamps, Transport};
 pub use session::{Options, Progress, Session, TransportChoice};
 pub use target::{BadTarget, Host, Target};
-<<<<<<< HEAD
-pub use trust::{Dates, FoundSlot, Server, Trust, TrustError, TrustRefusal, TrustState};
-=======
 pub use trust::{
-    ClientIdentity, Dates, IdentityError, Server, Trust, TrustError, TrustRefusal, TrustState,
+    ClientIdentity, Dates, FoundSlot, IdentityError, Server, Trust, TrustError, TrustRefusal,
+    TrustState,
 };
->>>>>>> cb90e36 (adjtime: show a certificate to servers that ask)
