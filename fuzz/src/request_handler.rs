@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use tsq_proto::{Answer, ErrorCode, HostTime, Request, Response};
 use tsq_server::answer::{MAX_ANSWER, Refused, answer, error};
+use tsq_server::newest::Newest;
 use tsq_server::own_clock::{Overrides, OwnClock, Shared};
 use tsq_server::teller::Teller;
 
@@ -139,7 +140,7 @@ fn server(key: Option<&'static Key>, synchronised: bool, annotations: &[(&str, &
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     Server {
-        teller: Teller::new(clock, keys, annotations).expect("these annotations fit"),
+        teller: Teller::new(clock, Newest::holding(keys), annotations).expect("these annotations fit"),
         synchronised,
         key,
     }

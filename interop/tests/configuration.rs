@@ -161,7 +161,39 @@ fn shipped_sample_is_good_as_it_is_and_with_all_that_it_shows() {
 }
 
 /// `key = …` or `[table]`, rather than a sentence.
+///
+/// Several certificates are another way to say what stands before them.
 fn is_setting(line: &str) -> bool {
+    if line.starts_with("cert = [") || line.starts_with("key = [") {
+        return false;
+    }
     let key = line.split(" = ").next().unwrap_or_default();
     (line.contains(" = ") && !key.contains(' ')) || (line.starts_with('[') && line.ends_with(']'))
+}
+
+#[test]
+fn only_addresses_that_rules_allow_are_served() {
+    for (rules, served) in [
+        (&["--allow", "127.0.0.0/8"][..], true),
+        (&["--deny", "127.0.0.0/8", "--allow", "127.0.0.1"], true),
+        (&["--deny", "127.0.0.1"], false),
+        (&["--allow", "192.0.2.0/24"], false),
+    ] {
+        let server = Server::start(rules);
+        let address = server.address().to_string();
+        let timeout = if served { "10000" } else { "500" };
+        let report = Adjtime::dry_run(&["--pin", server.pin(), "--timeout", timeout, &address]);
+        let code = if served { 0 } else { 3 };
+        assert_eq!(report.outcome.code, Some(code), "{rules:?}: {report:#?}");
+    }
+}
+
+#[test]
+fn slip_in_a_prefix_exits_2_and_says_what_may_be_meant() {
+    let config = Config::new("allow = [\"10.0.0.1/8\"]\n");
+    assert_ended(
+        &config.check(),
+        2,
+        ":1:10: has bits behind the prefix; is 10.0.0.0/8 meant?",
+    );
 }

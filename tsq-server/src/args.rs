@@ -12,6 +12,8 @@ use tsq_net::MAX_SHARDS;
 use tsq_proto::profile::Profile;
 use tsq_proto::tlv::SourceType;
 
+use crate::rules::Prefix;
+
 /// Serves encrypted time (TSQ) over QUIC: datagrams and streams on one UDP port.
 ///
 /// Without --cert and --key a self-signed certificate is made once, kept in the state directory,
@@ -46,13 +48,25 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MAX_SHARDS as i64))]
     pub threads: Option<u8>,
 
-    /// Certificate chain, PEM, leaf first
+    /// Certificate chain, PEM, leaf first; repeatable: clients get the one with the name they ask for, else the first
     #[arg(long, value_name = "FILE")]
-    pub cert: Option<PathBuf>,
+    pub cert: Vec<PathBuf>,
 
-    /// Private key of the certificate, PEM
+    /// Private key of the certificate, PEM; as many as --cert, in the same order
     #[arg(long, value_name = "FILE")]
-    pub key: Option<PathBuf>,
+    pub key: Vec<PathBuf>,
+
+    /// Serve only clients with a certificate of an authority in this PEM file
+    #[arg(long, value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+
+    /// Serve only clients with these addresses, such as 192.0.2.0/24; repeatable, the longest prefix decides
+    #[arg(long, value_name = "PREFIX")]
+    pub allow: Vec<Prefix>,
+
+    /// Do not serve clients with these addresses; repeatable, the longest prefix decides
+    #[arg(long, value_name = "PREFIX")]
+    pub deny: Vec<Prefix>,
 
     /// Where a self-made certificate is kept [default: $STATE_DIRECTORY, else /var/lib/tsq]
     #[arg(long, value_name = "DIR", default_value_os_t = state_directory(), hide_default_value = true)]

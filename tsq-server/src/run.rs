@@ -4,23 +4,24 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tsq_keys::SigningKeys;
 use tsq_net::tls;
 use tsq_net::{
     Engine, Generation, Group, KernelClock, Role, ServerConfig, ServerSecret, Shard, kernel_clock,
 };
-use tsq_proto::{EncodeError, Signer};
+use tsq_proto::EncodeError;
 
 use crate::args::{Args, LogFormat};
-use crate::certificate::{self, CertificateError};
 use crate::config::Loaded;
 use crate::own_clock::{Watch, report as report_clock};
+use crate::reload::{self, LoadError, Reload};
+use crate::rules::Rules;
 use crate::service::{Counts, Service};
 use crate::settings::{Contradiction, Settings};
 use crate::shards;
 use crate::signals::Signals;
+use crate::supervise::supervise;
 use crate::teller::Teller;
 
 /// Why the server ended, other than by request.
@@ -28,10 +29,8 @@ use crate::teller::Teller;
 pub enum RunError {
     /// Options contradict each other.
     Settings(Contradiction),
-    /// No usable certificate.
-    Certificate(CertificateError),
-    /// A signing key file cannot be used.
-    SigningKey(tsq_keys::Error),
+    /// A certificate or key cannot be used.
+    Load(LoadError),
     /// Something to be told does not fit.
     Annotation(EncodeError),
     /// TLS cannot work with what it was given.
@@ -53,7 +52,7 @@ impl RunError {
         match self {
             Self::Running(_) => 1,
             Self::Settings(_) => 2,
-            Self::Certificate(_) | Self::Tls(_) | Self::SigningKey(_) | Self::Annotation(_) => 3,
+            Self::Load(_) | Self::Tls(_) | Self::Annotation(_) => 3,
             Self::Bind { .. } => 4,
         }
     }
@@ -65,8 +64,7 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Settings(error) => error.fmt(f),
-            Self::Certificate(error) => error.fmt(f),
-            Self::SigningKey(error) => error.fmt(f),
+            Self::Load(error) => error.fmt(f),
             Self::Annotation(error) => write!(f, "--annotate, --refid or --smear: {error}"),
             Self::Tls(error) => write!(f, "cannot serve with this certificate: {error}"),
             Self::Bind { address, error } => {
@@ -112,18 +110,10 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
         tracing::warn!("{warning}");
     }
     if args.check {
-        check(&settings)?;
+        reload::check(&settings).map_err(RunError::Load)?;
         return print("configuration, certificate and keys are good\n");
     }
     run_with(settings)
-}
-
-/// Reads what a start would read, makes nothing and binds nothing.
-fn check(settings: &Settings) -> Result<(), RunError> {
-    certificate::check(&settings.certificate, SystemTime::now()).map_err(RunError::Certificate)?;
-    SigningKeys::load(&settings.signing_keys)
-        .map(drop)
-        .map_err(RunError::SigningKey)
 }
 
 fn print(text: &str) -> Result<(), RunError> {
@@ -138,29 +128,24 @@ fn print(text: &str) -> Result<(), RunError> {
 fn run_with(settings: Settings) -> Result<(), RunError> {
     // Registered first: a signal during start-up must not kill a half-made certificate.
     let signals = Signals::register().map_err(RunError::Running)?;
-    let certificate = certificate::obtain(&settings.certificate, SystemTime::now())
-        .map_err(RunError::Certificate)?;
-    tracing::info!(
-        pin = %certificate.pin,
-        not_after = %certificate.not_after,
-        self_made = certificate.self_made,
-        "certificate"
-    );
+    let reload = Reload::first(&settings).map_err(RunError::Load)?;
     let secret = ServerSecret::random().map_err(RunError::Running)?;
-    let mut config = tls::server(certificate.key, ROLE).map_err(RunError::Tls)?;
+    let mut config = tls::server_with(reload.identities.clone(), reload.client_verifier(), ROLE)
+        .map_err(RunError::Tls)?;
     config.token_key(secret.token_key());
-    let keys = SigningKeys::load(&settings.signing_keys).map_err(RunError::SigningKey)?;
-    for key in keys.iter() {
-        tracing::info!(id = key.key_id(), algorithm = ?Signer::algorithm(key), "signing key");
-    }
     let watch = Watch::start(settings.asking).map_err(RunError::Running)?;
     report_clock(&watch.shared().newest());
-    let teller = Teller::new(watch.shared(), Arc::new(keys), settings.annotations.into())
-        .map_err(RunError::Annotation)?;
+    let teller = Teller::new(
+        watch.shared(),
+        Arc::clone(&reload.keys),
+        settings.annotations.into(),
+    )
+    .map_err(RunError::Annotation)?;
     let served = Served {
         config: Arc::new(config),
         secret,
         teller,
+        rules: Arc::new(settings.rules),
         threads: settings.threads,
     };
     let mut services = Vec::new();
@@ -173,7 +158,7 @@ fn run_with(settings: Settings) -> Result<(), RunError> {
     }
     report_timestamps();
     let workers = shards::start(services, &signals).map_err(RunError::Running)?;
-    signals.wait().map_err(RunError::Running)?;
+    supervise(&signals, reload).map_err(RunError::Running)?;
     tracing::info!("draining");
     report(&workers.stop().map_err(RunError::Running)?);
     Ok(())
@@ -184,6 +169,7 @@ struct Served {
     config: Arc<ServerConfig>,
     secret: ServerSecret,
     teller: Teller,
+    rules: Arc<Rules>,
     threads: usize,
 }
 
@@ -199,6 +185,7 @@ impl Served {
             .map(|(socket, shard)| {
                 let engine = Engine::shard(Arc::clone(&self.config), &self.secret, shard);
                 Service::new(socket, engine, self.teller.clone())
+                    .map(|service| service.with_rules(Arc::clone(&self.rules)))
             })
             .collect()
     }
@@ -242,6 +229,7 @@ fn report(counts: &Counts) {
         refused = counts.refused,
         handshakes = counts.handshakes,
         follow_ups = counts.follow_ups,
+        denied = counts.denied,
         user_stamps = counts.user_stamps,
         unsent = counts.unsent,
         "served"

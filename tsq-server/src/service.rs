@@ -14,6 +14,7 @@ use tsq_proto::{HostTime, Nonce};
 
 use crate::answer::{self, Answered, Earlier, MAX_ANSWER, Refused};
 use crate::departures::{Carrier, Departures};
+use crate::rules::Rules;
 use crate::streams::{Complete, Progress, Streams};
 use crate::teller::Teller;
 
@@ -24,6 +25,7 @@ pub struct Service {
     streams: Streams,
     teller: Teller,
     departures: Departures,
+    rules: Arc<Rules>,
     buffer: Vec<u8>,
     wake: Wake,
     stop: Arc<AtomicBool>,
@@ -47,6 +49,8 @@ pub struct Counts {
     pub handshakes: u64,
     /// Departures told in later answers.
     pub follow_ups: u64,
+    /// Packets of clients that may not ask.
+    pub denied: u64,
 }
 
 impl Counts {
@@ -61,6 +65,7 @@ impl Counts {
             unsent,
             handshakes,
             follow_ups,
+            denied,
         } = other;
         self.datagrams += datagrams;
         self.streams += streams;
@@ -69,6 +74,7 @@ impl Counts {
         self.unsent += unsent;
         self.handshakes += handshakes;
         self.follow_ups += follow_ups;
+        self.denied += denied;
     }
 }
 
@@ -111,11 +117,20 @@ impl Service {
             streams: Streams::default(),
             teller,
             departures: Departures::default(),
+            rules: Arc::default(),
             buffer: Vec::with_capacity(2048),
             wake: Wake::new()?,
             stop: Arc::default(),
             counts: Counts::default(),
         })
+    }
+
+    /// Serves only clients that `rules` allow: packets of others are dropped unread, so that a denied
+    /// address costs next to nothing and cannot be moved to either.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Arc<Rules>) -> Self {
+        self.rules = rules;
+        self
     }
 
     /// The address served, with its real port.
@@ -169,6 +184,10 @@ impl Service {
                 let Some(packet) = batch.packet(i) else {
                     continue;
                 };
+                if !self.rules.allows(packet.remote.ip()) {
+                    self.counts.denied += 1;
+                    continue;
+                }
                 let now = Instant::now();
                 self.engine.handle_packet(
                     now,

@@ -8,6 +8,7 @@ use tsq_net::MAX_SHARDS;
 
 use crate::args::Args;
 use crate::own_clock::{Asking, Overrides};
+use crate::rules::Rules;
 use crate::teller::Teller;
 
 /// What the server is to do.
@@ -19,6 +20,10 @@ pub struct Settings {
     pub threads: usize,
     /// Where the certificate comes from.
     pub certificate: CertificateSource,
+    /// Clients must show a certificate of an authority in this file.
+    pub client_ca: Option<PathBuf>,
+    /// Which clients may ask, by address.
+    pub rules: Rules,
     /// Private key files to sign answers with.
     pub signing_keys: Vec<PathBuf>,
     /// Whom to ask what our clock is worth.
@@ -30,20 +35,26 @@ pub struct Settings {
 /// Where the server's certificate comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateSource {
-    /// PEM files of the operator's.
-    Files {
-        /// The chain, leaf first.
-        cert: PathBuf,
-        /// The leaf's key.
-        key: PathBuf,
-    },
+    /// PEM files of the operator's, the default certificate first; never empty.
+    Files(Vec<PemPair>),
     /// Made on first start and kept in `dir`.
     SelfMade {
         /// The state directory.
         dir: PathBuf,
         /// Names and addresses in the certificate.
         names: Vec<String>,
+        /// Whether the operator asked for these names.
+        asked: bool,
     },
+}
+
+/// The files of one certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PemPair {
+    /// The chain, leaf first.
+    pub cert: PathBuf,
+    /// The leaf's key.
+    pub key: PathBuf,
 }
 
 /// Options that are good one by one but make no sense together.
@@ -75,6 +86,9 @@ impl Settings {
             listen: args.listen.clone(),
             threads: args.threads.map_or_else(cores, Into::into),
             certificate: certificate(args)?,
+            client_ca: args.client_ca.clone(),
+            rules: Rules::new(&args.allow, &args.deny)
+                .map_err(|error| Contradiction(error.to_string()))?,
             signing_keys: args.signing_key.clone(),
             asking: Asking {
                 chrony: !args.no_chrony,
@@ -126,25 +140,36 @@ fn duplicate<T: PartialEq>(items: &[T]) -> Option<&T> {
 }
 
 fn certificate(args: &Args) -> Result<CertificateSource, Contradiction> {
-    match (&args.cert, &args.key) {
-        (Some(_), Some(_)) if !args.name.is_empty() => {
-            contradiction("--name is for the self-made certificate, and --cert names another")
-        }
-        (Some(cert), Some(key)) => Ok(CertificateSource::Files {
-            cert: cert.clone(),
-            key: key.clone(),
-        }),
-        (Some(_), None) => contradiction("--cert needs --key, its private key"),
-        (None, Some(_)) => contradiction("--key needs --cert, the certificate it belongs to"),
-        (None, None) => Ok(CertificateSource::SelfMade {
-            dir: args.state_dir.clone(),
-            names: if args.name.is_empty() {
-                own_names()
-            } else {
-                args.name.clone()
-            },
-        }),
+    let (certs, keys) = (args.cert.len(), args.key.len());
+    if certs != keys {
+        return contradiction(format!(
+            "--cert is given {certs} times and --key {keys} times: each certificate needs its key, in the same order"
+        ));
     }
+    if certs == 0 {
+        let asked = !args.name.is_empty();
+        return Ok(CertificateSource::SelfMade {
+            dir: args.state_dir.clone(),
+            names: if asked {
+                args.name.clone()
+            } else {
+                own_names()
+            },
+            asked,
+        });
+    }
+    if !args.name.is_empty() {
+        return contradiction("--name is for the self-made certificate, and --cert names another");
+    }
+    let pairs = args.cert.iter().zip(&args.key);
+    Ok(CertificateSource::Files(
+        pairs
+            .map(|(cert, key)| PemPair {
+                cert: cert.clone(),
+                key: key.clone(),
+            })
+            .collect(),
+    ))
 }
 
 /// Whether all that is told fits an answer, however long the numbers become.
@@ -181,10 +206,10 @@ mod tests {
 
     #[test]
     fn operators_files_win_over_a_made_certificate() {
-        let expected = CertificateSource::Files {
+        let expected = CertificateSource::Files(vec![PemPair {
             cert: "c".into(),
             key: "k".into(),
-        };
+        }]);
         assert_eq!(resolve("--cert c --key k").unwrap().certificate, expected);
     }
 
@@ -201,6 +226,8 @@ mod tests {
         for (words, named) in [
             ("--cert c", "--key"),
             ("--key k", "--cert"),
+            ("--cert c --key k --cert d", "2 times"),
+            ("--allow 10.0.0.0/8 --deny 10.0.0.0/8", "10.0.0.0/8"),
             ("--cert c --key k --name n", "--name"),
             ("--no-chrony --chrony-socket s", "--chrony-socket"),
             ("--listen [::]:1 --listen [::]:1", "--listen [::]:1"),

@@ -111,7 +111,7 @@ mod tests {
         supervise("well".into(), well, done.clone(), &signals).unwrap();
         let ill = || panic!("at packet {}", 5);
         supervise("ill".into(), ill, done, &signals).unwrap();
-        signals.wait().unwrap();
+        signals.wait(None).unwrap();
         drop(hold);
         let error = sum(results).unwrap_err();
         assert_eq!(error.to_string(), "thread ill panicked: at packet 5");
@@ -131,6 +131,7 @@ mod tests {
                     unsent: 10_000 * index,
                     handshakes: 100_000 * index,
                     follow_ups: 1_000_000 * index,
+                    denied: 1_000_000 * index,
                 })
             };
             supervise(index.to_string(), work, done.clone(), &signals).unwrap();
@@ -144,6 +145,7 @@ mod tests {
             unsent: 60_000,
             handshakes: 600_000,
             follow_ups: 6_000_000,
+            denied: 6_000_000,
         };
         assert_eq!(sum(results).unwrap(), expected);
     }

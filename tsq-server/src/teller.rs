@@ -9,6 +9,7 @@ use tsq_proto::profile::{Leap, Profile};
 use tsq_proto::tlv::{ClockQuality, Metadata, TimeSource};
 use tsq_proto::{Contents, EncodeError, HostTime, Request, Signer};
 
+use crate::newest::Newest;
 use crate::own_clock::{Overrides, OwnClock, Shared, Smear};
 
 /// Ready-made contents for answers, made anew only when something changed.
@@ -17,8 +18,24 @@ pub struct Teller {
     clock: Arc<Shared>,
     seen: u64,
     told: Told,
-    keys: Arc<SigningKeys>,
+    keys: KeysSeen,
     annotations: Arc<[(String, String)]>,
+}
+
+/// The keys to sign with, and where newer ones will be.
+#[derive(Clone, Debug)]
+struct KeysSeen {
+    newest: Arc<Newest<SigningKeys>>,
+    seen: u64,
+    keys: Arc<SigningKeys>,
+}
+
+impl KeysSeen {
+    fn new(newest: Arc<Newest<SigningKeys>>) -> Self {
+        // In this order: keys that come in between are seen as new.
+        let (seen, keys) = (newest.version(), newest.newest());
+        Self { newest, seen, keys }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +54,7 @@ impl Teller {
     /// An annotation or text that does not fit, or that uses a key of the profile.
     pub fn new(
         clock: Arc<Shared>,
-        keys: Arc<SigningKeys>,
+        keys: Arc<Newest<SigningKeys>>,
         annotations: Arc<[(String, String)]>,
     ) -> Result<Self, EncodeError> {
         let (seen, picture) = (clock.version(), clock.newest());
@@ -46,7 +63,7 @@ impl Teller {
             clock,
             seen,
             told,
-            keys,
+            keys: KeysSeen::new(keys),
             annotations,
         })
     }
@@ -90,13 +107,16 @@ impl Teller {
             clock,
             seen,
             told,
-            keys: Arc::default(),
+            keys: KeysSeen::new(Newest::new(SigningKeys::default())),
             annotations: Arc::default(),
         }
     }
 
-    /// Takes over what is new about the clock; nothing to do but compare two numbers, mostly.
+    /// Takes over what is new about clock and keys; nothing to do but compare numbers, mostly.
     pub fn refresh(&mut self) {
+        if self.keys.newest.version() != self.keys.seen {
+            self.keys = KeysSeen::new(Arc::clone(&self.keys.newest));
+        }
         let version = self.clock.version();
         if version != self.seen {
             self.seen = version;
@@ -114,7 +134,7 @@ impl Teller {
             clock_quality: Some(self.told.clock_quality),
             metadata: Metadata::from_elements(&self.told.metadata).unwrap_or(Metadata::EMPTY),
             follow_ups: Metadata::EMPTY,
-            signer: self.keys.active(now).map(|key| key as &dyn Signer),
+            signer: self.keys.keys.active(now).map(|key| key as &dyn Signer),
         }
     }
 
@@ -204,10 +224,14 @@ mod tests {
 
     use super::*;
 
+    fn no_keys() -> Arc<Newest<SigningKeys>> {
+        Newest::new(SigningKeys::default())
+    }
+
     fn teller(picture: OwnClock) -> Teller {
         Teller::new(
             Shared::new(picture),
-            Arc::default(),
+            no_keys(),
             Arc::from([("site".into(), "x".into())]),
         )
         .unwrap()
@@ -230,7 +254,7 @@ mod tests {
     #[test]
     fn change_of_the_clock_is_told_after_a_refresh() {
         let shared = Shared::new(OwnClock::picture(None, None, &Overrides::default()));
-        let mut teller = Teller::new(Arc::clone(&shared), Arc::default(), Arc::default()).unwrap();
+        let mut teller = Teller::new(Arc::clone(&shared), no_keys(), Arc::default()).unwrap();
         let vouched = Overrides {
             vouched: true,
             stratum: Some(4),
@@ -250,7 +274,7 @@ mod tests {
     fn annotation_under_a_key_of_the_profile_is_refused() {
         let picture = OwnClock::picture(None, None, &Overrides::default());
         let annotations: Arc<[(String, String)]> = Arc::from([("leap".into(), "0".into())]);
-        assert!(Teller::new(Shared::new(picture), Arc::default(), annotations).is_err());
+        assert!(Teller::new(Shared::new(picture), no_keys(), annotations).is_err());
     }
 
     #[test]

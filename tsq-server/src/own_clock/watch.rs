@@ -1,9 +1,8 @@
 //! The thread that keeps the picture of our clock fresh.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,45 +10,10 @@ use tsq_clock::SystemClock;
 
 use super::chrony::Tracking;
 use super::state::{Overrides, OwnClock};
+use crate::newest::Newest;
 
-/// The newest picture, for the serving threads.
-///
-/// They look at a number with every turn of their loop, and take the lock only when it has
-/// changed: once a second.
-#[derive(Debug)]
-pub struct Shared {
-    version: AtomicU64,
-    newest: Mutex<Arc<OwnClock>>,
-}
-
-impl Shared {
-    /// Holds `first` until something newer is known.
-    pub fn new(first: OwnClock) -> Arc<Self> {
-        Arc::new(Self {
-            version: AtomicU64::new(1),
-            newest: Mutex::new(Arc::new(first)),
-        })
-    }
-
-    /// Changes whenever the picture does; never 0.
-    pub fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
-    }
-
-    /// The newest picture.
-    pub fn newest(&self) -> Arc<OwnClock> {
-        Arc::clone(&self.newest.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Replaces the picture.
-    pub fn publish(&self, picture: OwnClock) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if **newest != picture {
-            *newest = Arc::new(picture);
-            self.version.fetch_add(1, Ordering::Release);
-        }
-    }
-}
+/// The newest picture, for the serving threads; a new one comes at most once a second.
+pub type Shared = Newest<OwnClock>;
 
 /// Asks kernel and chronyd until dropped.
 #[derive(Debug)]
@@ -178,23 +142,6 @@ const CHRONY_EVERY: Duration = Duration::from_secs(8);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn picture(stratum: u8) -> OwnClock {
-        let mut picture = OwnClock::picture(None, None, &Overrides::default());
-        picture.stratum = stratum;
-        picture
-    }
-
-    #[test]
-    fn version_changes_with_the_picture_only() {
-        let shared = Shared::new(picture(0));
-        let first = shared.version();
-        shared.publish(picture(0));
-        assert_eq!(shared.version(), first);
-        shared.publish(picture(3));
-        assert_ne!(shared.version(), first);
-        assert_eq!(shared.newest().stratum, 3);
-    }
 
     #[test]
     fn watch_ends_when_dropped() {

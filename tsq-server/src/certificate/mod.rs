@@ -1,10 +1,15 @@
-//! The server's certificate: the operator's, or one made on first start.
+//! The server's certificates: the operator's, or one made on first start; whose clients may ask.
+
+mod clients;
+mod expiry;
+mod identities;
 
 use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::pki_types::pem::PemObject;
@@ -14,17 +19,23 @@ use tsq_certs::{Error, Lifetime, Pin, make_self_signed, pin_of_der};
 use tsq_net::tls::certified_key;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::settings::CertificateSource;
+pub use clients::Clients;
+pub use expiry::{Expiry, SOON};
+pub use identities::Identities;
+
+use crate::settings::{CertificateSource, PemPair};
 
 /// A certificate fit to serve with, now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Certificate {
+    /// Its file.
+    pub path: PathBuf,
     /// Chain and key.
-    pub key: CertifiedKey,
+    pub key: Arc<CertifiedKey>,
     /// What clients pin: SHA-256 of the public key.
     pub pin: Pin,
     /// When the leaf ends.
-    pub not_after: String,
+    pub expiry: Expiry,
     /// Whether it was made by this server, now or on an earlier start.
     pub self_made: bool,
 }
@@ -79,22 +90,41 @@ impl fmt::Display for CertificateError {
     }
 }
 
-/// Loads the certificate, making it first where the settings say so.
+/// Loads the certificates, the default one first, making it where the settings say so.
 ///
 /// # Errors
 /// See [`CertificateError`]; nothing is served with a certificate that clients would refuse.
 pub fn obtain(
     source: &CertificateSource,
     now: SystemTime,
-) -> Result<Certificate, CertificateError> {
+) -> Result<Vec<Certificate>, CertificateError> {
+    if let CertificateSource::SelfMade { dir, names, .. } = source {
+        let PemPair { cert, key } = kept(dir);
+        if !exists(&cert)? && !exists(&key)? {
+            make(dir, &cert, &key, names)?;
+        }
+    }
+    load_all(source, now)
+}
+
+/// Loads the certificates that are there.
+///
+/// # Errors
+/// As [`obtain`].
+pub fn load_all(
+    source: &CertificateSource,
+    now: SystemTime,
+) -> Result<Vec<Certificate>, CertificateError> {
     match source {
-        CertificateSource::Files { cert, key } => load(cert, key, now, false),
-        CertificateSource::SelfMade { dir, names } => {
-            let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
-            if !exists(&cert)? && !exists(&key)? {
-                make(dir, &cert, &key, names)?;
+        CertificateSource::Files(pairs) => {
+            pairs.iter().map(|pair| load(pair, now, false)).collect()
+        }
+        CertificateSource::SelfMade { dir, names, asked } => {
+            let certificate = load(&kept(dir), now, true)?;
+            if *asked {
+                warn_of_missing(names, &certificate);
             }
-            load(&cert, &key, now, true)
+            Ok(vec![certificate])
         }
     }
 }
@@ -103,20 +133,53 @@ pub fn obtain(
 ///
 /// # Errors
 /// As [`obtain`].
-pub fn check(source: &CertificateSource, now: SystemTime) -> Result<(), CertificateError> {
+pub fn check(
+    source: &CertificateSource,
+    now: SystemTime,
+) -> Result<Vec<Certificate>, CertificateError> {
     match source {
         CertificateSource::SelfMade { dir, .. }
-            if !exists(&dir.join("cert.pem"))? && !exists(&dir.join("key.pem"))? =>
+            if !exists(&kept(dir).cert)? && !exists(&kept(dir).key)? =>
         {
-            Ok(())
+            Ok(Vec::new())
         }
-        _ => obtain(source, now).map(drop),
+        _ => load_all(source, now),
+    }
+}
+
+/// The files certificates come from, which may change.
+pub fn files(source: &CertificateSource) -> Vec<PemPair> {
+    match source {
+        CertificateSource::Files(pairs) => pairs.clone(),
+        CertificateSource::SelfMade { dir, .. } => vec![kept(dir)],
+    }
+}
+
+fn kept(dir: &Path) -> PemPair {
+    PemPair {
+        cert: dir.join("cert.pem"),
+        key: dir.join("key.pem"),
+    }
+}
+
+fn warn_of_missing(names: &[String], certificate: &Certificate) {
+    let missing: Vec<&str> = names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !identities::is_for(certificate, name))
+        .collect();
+    if !missing.is_empty() {
+        tracing::warn!(
+            missing = missing.join(", "),
+            "--name is not in the certificate kept in {}, which stays as it is; \
+             remove it and its key to have another made, with another pin",
+            certificate.path.display()
+        );
     }
 }
 
 fn load(
-    cert: &Path,
-    key: &Path,
+    PemPair { cert, key }: &PemPair,
     now: SystemTime,
     self_made: bool,
 ) -> Result<Certificate, CertificateError> {
@@ -127,7 +190,7 @@ fn load(
         problem,
     };
     let pin = pin_of_der(leaf).map_err(|error| pem(error.to_string()))?;
-    let not_after = check_dates(cert, leaf, now)?;
+    let expiry = check_dates(cert, leaf, now)?;
     let private = read_key(key)?;
     let key = certified_key(chain, private).map_err(|error| CertificateError::Key {
         path: key.into(),
@@ -139,9 +202,10 @@ fn load(
         },
     })?;
     Ok(Certificate {
-        key,
+        path: cert.clone(),
+        key: Arc::new(key),
         pin,
-        not_after,
+        expiry,
         self_made,
     })
 }
@@ -172,17 +236,13 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
     })
 }
 
-fn check_dates(path: &Path, leaf: &[u8], now: SystemTime) -> Result<String, CertificateError> {
+fn check_dates(path: &Path, leaf: &[u8], now: SystemTime) -> Result<Expiry, CertificateError> {
     let (_, parsed) = X509Certificate::from_der(leaf).map_err(|error| CertificateError::Pem {
         path: path.into(),
         problem: error.to_string(),
     })?;
     let validity = parsed.validity();
-    let seconds = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    let seconds = expiry::unix(now);
     let dates = |problem| {
         Err(CertificateError::Dates {
             path: path.into(),
@@ -201,7 +261,10 @@ fn check_dates(path: &Path, leaf: &[u8], now: SystemTime) -> Result<String, Cert
             validity.not_before
         ));
     }
-    Ok(validity.not_after.to_string())
+    Ok(Expiry {
+        at: validity.not_after.timestamp(),
+        text: validity.not_after.to_string(),
+    })
 }
 
 /// Makes certificate and key, the key private from its first byte.
@@ -270,10 +333,11 @@ mod tests {
         let source = CertificateSource::SelfMade {
             dir: dir.path().join("s"),
             names: vec!["localhost".into()],
+            asked: false,
         };
         let first = obtain(&source, SystemTime::UNIX_EPOCH).unwrap();
         let later = SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
         let second = obtain(&source, later).unwrap();
-        assert_eq!(first.pin, second.pin, "made once");
+        assert_eq!(first[0].pin, second[0].pin, "made once");
     }
 }
