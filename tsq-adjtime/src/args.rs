@@ -39,6 +39,18 @@ pub struct Args {
     #[arg(long, value_name = "MS", default_value = "1000", value_parser = milliseconds_or_none)]
     pub max_offset: f64,
 
+    /// Limit the first correction after a boot to this instead, in milliseconds, if it is more; "none" sets no limit
+    #[arg(long, value_name = "MS", value_parser = milliseconds_or_none)]
+    pub max_start_offset: Option<f64>,
+
+    /// Make no step that with those of the last 7 days adds up to more than this, in milliseconds
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    pub max_step_total: Option<f64>,
+
+    /// Keep there the last verified time and the steps made [default: $STATE_DIRECTORY or /var/lib/tsq-adjtime]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
     /// Slew up to this offset and step beyond it, in milliseconds
     #[arg(long, value_name = "MS", default_value = "128", value_parser = milliseconds)]
     pub slew_threshold: f64,

@@ -15,6 +15,7 @@
 pub mod analysis;
 pub mod args;
 pub mod json;
+pub mod memory;
 pub mod outcome;
 pub mod progress;
 pub mod receipt;

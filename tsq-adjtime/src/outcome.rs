@@ -91,8 +91,8 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// How the process ends.
     pub exit: Exit,
-    /// Why no receipt could be kept, although one was wanted.
-    pub receipt_problem: Option<String>,
+    /// Why no receipt, or nothing for the next run, could be kept, although it was to be.
+    pub problem: Option<String>,
     /// How far the result can be trusted; None of a self-test, which asks nobody else.
     pub trust: Option<TrustReport>,
     /// Only of the self-test.
@@ -134,7 +134,7 @@ impl Action {
 pub fn exit_of(error: &ClockError) -> Exit {
     match error {
         ClockError::NoPermission => Exit::NoPermission,
-        ClockError::PastLimit { .. } => Exit::PastLimit,
+        ClockError::PastLimit { .. } | ClockError::PastBudget { .. } => Exit::PastLimit,
         _ => Exit::Internal,
     }
 }

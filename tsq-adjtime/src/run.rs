@@ -1,16 +1,16 @@
 //! One run: measure, decide, adjust, look again.
 
 use std::io::{self, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tsq_algo::{Combined, Decision, NoSelection, Policy, RESOLUTION, decide};
 use tsq_client::Session;
-use tsq_client::trust::Floor;
 use tsq_clock::{Clock, ClockError, DryRun, Limits, SystemClock};
 use tsq_proto::{HostTime, Offset};
 
 use crate::analysis::{Analysis, NoResult};
 use crate::args::{Args, Command};
+use crate::memory::Memory;
 use crate::outcome::{Action, Exit, Outcome, Remaining, exit_of};
 use crate::progress::Line;
 use crate::settings::{Settings, Unusable};
@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> u8 {
     };
     match result.and_then(|outcome| print(&outcome, view).map(|()| outcome)) {
         Ok(outcome) => {
-            if let Some(problem) = &outcome.receipt_problem {
+            if let Some(problem) = &outcome.problem {
                 let _ = writeln!(io::stderr(), "tsq-adjtime: {problem}");
             }
             outcome.exit.code()
@@ -80,20 +80,24 @@ pub fn run(args: &Args) -> u8 {
 /// [`Unusable`] if the clock may not be set (before anything is sent), or the system fails us.
 pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable> {
     let start = Instant::now();
+    if !settings.dry_run {
+        permission()?;
+    }
+    let memory = Memory::open(&settings.keeping, settings.dry_run)?;
+    let policy = Policy {
+        max_offset: memory.max_offset(settings),
+        ..settings.policy
+    };
     let limits = Limits {
-        max_step: settings.policy.max_offset,
-        max_slew: settings.policy.slew_threshold,
+        max_step: policy.max_offset,
+        max_slew: policy.slew_threshold,
     };
     let system = SystemClock::open(limits);
-    let mut clock: Box<dyn Clock> = if settings.dry_run {
-        Box::new(DryRun::new(system, limits))
+    let mut clock = if settings.dry_run {
+        memory.hold(DryRun::new(system, limits), settings)?
     } else {
-        Box::new(system)
+        memory.hold(system, settings)?
     };
-    clock.may_set().map_err(|error| Unusable {
-        exit: exit_of(&error),
-        problem: error.to_string(),
-    })?;
     // The TLS library takes such a clock for impossible, and panics.
     if clock.read() < HostTime::from_unix_nanos(0) {
         let problem =
@@ -112,7 +116,8 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
     // The kernel turns receive stamps on a little after the first socket that wants them.
     let _ = tsq_net::kernel_clock();
 
-    let floor = Floor::of_build();
+    let signed = settings.receipt.as_deref().and_then(receipt::last_signed);
+    let floor = memory.floor(signed);
     let rule = Rule {
         clock: Standing::of(clock.read(), floor),
         floor,
@@ -132,14 +137,19 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
         .measure(first_end, &mut |progress| line.show(progress))
         .map_err(internal)?;
     let (analysis, trust) = trust::decide(&mut sources, clock.read(), &rule, &settings.choice);
-    let (action, mut exit) = adjust(&analysis, &settings.policy, clock.as_mut());
+    let (action, mut exit) = adjust(&analysis, &policy, clock.as_mut());
     // The clock may have been set by now: what follows must not hide that.
     let receipt_problem = settings.receipt.as_ref().and_then(|path| {
         receipt::keep(path, &sources, &analysis, &action, settings.dry_run)
             .err()
             .map(|error| error.to_string())
     });
-    if receipt_problem.is_some() {
+    let state_problem = (exit == Exit::Done && !settings.dry_run)
+        .then(|| memory.keep(&trust).err())
+        .flatten()
+        .map(|error| format!("the clock is adjusted, and that cannot be kept: {error}"));
+    let problem = receipt_problem.or(state_problem);
+    if problem.is_some() {
         exit = Exit::Internal;
     }
     let adjusted = matches!(action, Action::Slew { .. } | Action::Step { .. });
@@ -163,10 +173,24 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
         dry_run: settings.dry_run,
         elapsed: start.elapsed(),
         exit,
-        receipt_problem,
+        problem,
         trust: Some(trust),
         self_test: None,
     })
+}
+
+/// Whether this process may set the clock at all.
+fn permission() -> Result<(), Unusable> {
+    let nothing = Limits {
+        max_step: Duration::ZERO,
+        max_slew: Duration::ZERO,
+    };
+    SystemClock::open(nothing)
+        .may_set()
+        .map_err(|error| Unusable {
+            exit: exit_of(&error),
+            problem: error.to_string(),
+        })
 }
 
 /// Does to `clock` what the analysis and the policy call for.
@@ -274,8 +298,6 @@ const FIRST_SHARE: f64 = 0.8;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use tsq_clock::SimulatedClock;
 

@@ -134,7 +134,7 @@ fn report(sources: Vec<SourceReport>, elapsed: Duration) -> Outcome {
         dry_run: true,
         elapsed,
         exit,
-        receipt_problem: None,
+        problem: None,
         trust: None,
         self_test: Some(Floor {
             kernel: kernel_clock(),

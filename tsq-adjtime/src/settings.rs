@@ -10,6 +10,7 @@ use tsq_keys::VerifyKeys;
 
 use crate::analysis::Choice;
 use crate::args::{Args, BootstrapArg, CombineArg, TransportArg};
+use crate::memory::Keeping;
 use crate::outcome::Exit;
 use crate::trust::Standing;
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub verify: bool,
     /// Where to keep receipts.
     pub receipt: Option<PathBuf>,
+    /// What to keep from run to run.
+    pub keeping: Keeping,
     /// When the dates of certificates may wait.
     pub bootstrap: BootstrapArg,
     /// How many servers with different keys must agree then.
@@ -122,6 +125,11 @@ impl Settings {
             dry_run: args.dry_run,
             verify: !args.no_verify,
             receipt: args.receipt.clone(),
+            keeping: Keeping {
+                folder: args.state_dir.clone(),
+                max_start_offset: args.max_start_offset.map(duration),
+                max_step_total: args.max_step_total.map(duration),
+            },
             bootstrap: args.bootstrap,
             bootstrap_servers: usize::from(args.bootstrap_servers),
         })

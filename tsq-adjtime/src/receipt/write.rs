@@ -5,6 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use tsq_proto::{HostTime, Offset, Response};
+
 use super::chain::{Hash, START, seal};
 use super::line::{BadLine, Line};
 
@@ -90,6 +92,24 @@ pub fn append(path: &Path, lines: Vec<Line>) -> Result<(), WriteError> {
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_data())
         .map_err(failed)
+}
+
+/// A time that the last receipt of a file shows to be past: what a server signed in it, and no later
+/// than what the servers agreed on, for one of them may have lied. None if that run decided nothing.
+pub fn last_signed(path: &Path) -> Option<HostTime> {
+    let mut file = File::open(path).ok()?;
+    let Ok(Tail::Line(text)) = last_line(&mut file) else {
+        return None;
+    };
+    let line = Line::parse(&text).ok()?;
+    if line.action == "refused" {
+        return None;
+    }
+    let response = Response::decode(&line.response.0).ok()?;
+    let sent = HostTime::from_unix_nanos(line.t1_ns);
+    let bound = i64::try_from(line.bound_ns?).unwrap_or(i64::MAX);
+    let agreed = sent + Offset::from_nanos(line.offset_ns?) - Offset::from_nanos(bound);
+    Some(agreed.min(response.receive_timestamp().resolve(agreed)))
 }
 
 enum Tail {

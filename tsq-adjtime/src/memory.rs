@@ -1,0 +1,237 @@
+//! What is kept from run to run: the clock of the last good one, and the steps of the last days.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tsq_client::TrustState;
+use tsq_client::trust::{Floor, FloorSource};
+use tsq_clock::{Budgeted, Clock, SavedClock, StateDir, StateError, StepBudget};
+use tsq_proto::HostTime;
+
+use crate::outcome::Exit;
+use crate::settings::{Settings, Unusable};
+use crate::trust::TrustReport;
+
+/// Where to keep it, and the limits that rely on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keeping {
+    /// The folder that the user named.
+    pub folder: Option<PathBuf>,
+    /// The limit on the first correction after a boot, where it is another.
+    pub max_start_offset: Option<Duration>,
+    /// The limit on all steps of 7 days together.
+    pub max_step_total: Option<Duration>,
+}
+
+/// What was kept.
+#[derive(Debug)]
+pub struct Memory {
+    state: Option<StateDir>,
+    saved: Option<SavedClock>,
+    boot: Option<String>,
+}
+
+impl Memory {
+    /// Opens the folder. A dry run makes none.
+    ///
+    /// # Errors
+    /// [`Unusable`] if it cannot be used and a limit relies on it, or the user named it.
+    pub fn open(keeping: &Keeping, dry_run: bool) -> Result<Self, Unusable> {
+        let path = keeping.folder.clone().unwrap_or_else(default_folder);
+        let needed = keeping.folder.is_some() || keeping.relies_on_it();
+        match Self::read(&path, dry_run) {
+            Ok(memory) => Ok(memory),
+            Err(error) if needed => Err(Unusable {
+                exit: Exit::Usage,
+                problem: format!("the state folder cannot be used: {error}"),
+            }),
+            // Nobody asked for it: it would only have raised the floor.
+            Err(_) => Ok(Self::none()),
+        }
+    }
+
+    fn none() -> Self {
+        Self {
+            state: None,
+            saved: None,
+            boot: SavedClock::this_boot(),
+        }
+    }
+
+    fn read(path: &Path, dry_run: bool) -> Result<Self, StateError> {
+        let state = if dry_run {
+            StateDir::existing(path)?
+        } else {
+            Some(StateDir::open(path)?)
+        };
+        let saved = match &state {
+            Some(state) => SavedClock::read(state)?,
+            None => None,
+        };
+        Ok(Self {
+            state,
+            saved,
+            ..Self::none()
+        })
+    }
+
+    /// The latest moment that is certainly past; `signed` is the latest that a server has signed.
+    pub fn floor(&self, signed: Option<HostTime>) -> Floor {
+        let saved = self.saved.as_ref().map(|saved| saved.at);
+        Floor::of_build()
+            .or(saved, FloorSource::SavedClock)
+            .or(signed, FloorSource::Receipt)
+    }
+
+    /// The limit on this run's correction: another one if it is the first of this boot.
+    pub fn max_offset(&self, settings: &Settings) -> Duration {
+        let usual = settings.policy.max_offset;
+        match settings.keeping.max_start_offset {
+            Some(start) if self.is_first_of_boot() => usual.max(start),
+            _ => usual,
+        }
+    }
+
+    /// Whether nothing was adjusted since this boot. Without the kernel's id of the boot nobody can
+    /// tell, and then it is not.
+    fn is_first_of_boot(&self) -> bool {
+        let saved = self.saved.as_ref().and_then(|saved| saved.boot.as_ref());
+        self.boot.is_some() && saved != self.boot.as_ref()
+    }
+
+    /// `clock`, held to the budget if there is one. The first correction of a boot has a limit of
+    /// its own and does not count.
+    ///
+    /// # Errors
+    /// [`Unusable`] if the account cannot be read.
+    pub fn hold<C: Clock + 'static>(
+        &self,
+        clock: C,
+        settings: &Settings,
+    ) -> Result<Box<dyn Clock>, Unusable> {
+        let keeping = &settings.keeping;
+        let starting = keeping.max_start_offset.is_some() && self.is_first_of_boot();
+        let (Some(total), false) = (keeping.max_step_total, starting) else {
+            return Ok(Box::new(clock));
+        };
+        let Some(state) = &self.state else {
+            // A dry run, before the first real one: nothing was stepped yet.
+            return Ok(Box::new(clock));
+        };
+        let budget = StepBudget { total };
+        Budgeted::new(clock, budget, state.clone(), !settings.dry_run)
+            .map(|clock| Box::new(clock) as Box<dyn Clock>)
+            .map_err(|error| Unusable {
+                exit: Exit::Usage,
+                problem: format!("the steps of the last days cannot be counted: {error}"),
+            })
+    }
+
+    /// Keeps what a good run found: the time only if it is verified, for a floor that is wrong shuts
+    /// the true time out.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn keep(&self, trust: &TrustReport) -> Result<(), StateError> {
+        let Some(state) = &self.state else {
+            return Ok(());
+        };
+        let verified = trust.agreed.filter(|_| trust.state == TrustState::Verified);
+        let saved = self.saved.as_ref().map(|saved| saved.at);
+        let at = verified.max(saved).unwrap_or(Floor::of_build().at);
+        let boot = self.boot.clone();
+        SavedClock { at, boot }.write(state)
+    }
+}
+
+impl Keeping {
+    fn relies_on_it(&self) -> bool {
+        self.max_start_offset.is_some() || self.max_step_total.is_some()
+    }
+}
+
+/// systemd names the unit's folder, or several with colons between them.
+fn default_folder() -> PathBuf {
+    let named = std::env::var("STATE_DIRECTORY").unwrap_or_default();
+    match named.split(':').next() {
+        Some(first) if !first.is_empty() => first.into(),
+        _ => "/var/lib/tsq-adjtime".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keeping(folder: &Path) -> Keeping {
+        Keeping {
+            folder: Some(folder.into()),
+            ..Keeping::default()
+        }
+    }
+
+    fn report(state: TrustState, agreed: HostTime) -> TrustReport {
+        TrustReport {
+            before: TrustState::Floor,
+            state,
+            clock: crate::trust::Standing::Unsynchronised,
+            floor: Floor::of_build(),
+            agreed: Some(agreed),
+            keys: 3,
+            refused: None,
+        }
+    }
+
+    #[test]
+    fn only_a_verified_time_raises_the_floor_and_none_lowers_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let later = |days: i64| HostTime::from_unix(1_793_491_200 + days * 86_400, 0);
+        for (state, days, expected) in [
+            (TrustState::Tentative, 900, None),
+            (TrustState::Verified, 30, Some(30)),
+            (TrustState::Tentative, 900, Some(30)),
+            (TrustState::Verified, 20, Some(30)),
+            (TrustState::Verified, 40, Some(40)),
+        ] {
+            let memory = Memory::open(&keeping(folder.path()), false).unwrap();
+            memory.keep(&report(state, later(days))).unwrap();
+            let floor = Memory::open(&keeping(folder.path()), true)
+                .unwrap()
+                .floor(None);
+            match expected {
+                Some(days) => {
+                    assert_eq!(
+                        (floor.at, floor.source),
+                        (later(days), FloorSource::SavedClock)
+                    );
+                }
+                None => assert_eq!(floor, Floor::of_build()),
+            }
+        }
+    }
+
+    #[test]
+    fn first_of_a_boot_is_over_once_something_was_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Memory::open(&keeping(folder.path()), false).unwrap();
+        assert!(memory.is_first_of_boot());
+        let now = Floor::of_build().at;
+        memory.keep(&report(TrustState::Tentative, now)).unwrap();
+        let memory = Memory::open(&keeping(folder.path()), false).unwrap();
+        assert!(!memory.is_first_of_boot());
+        let unknown = Memory {
+            boot: None,
+            saved: None,
+            state: None,
+        };
+        assert!(!unknown.is_first_of_boot());
+    }
+
+    #[test]
+    fn folder_that_cannot_be_used_matters_only_if_something_relies_on_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Memory::open(&keeping(file.path()), true).unwrap_err();
+        assert_eq!(error.exit, Exit::Usage);
+        assert!(error.problem.contains("is no folder"), "{error:?}");
+    }
+}
