@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsq_certs::Pin;
 
+use crate::reach::{Reach, time_ms};
 use crate::receipt::Hash;
 
 /// Sets this host's clock by TSQ servers: encrypted time over QUIC, UDP port 443.
@@ -161,6 +162,94 @@ pub enum Command {
         /// Samples to take from each server by each transport
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
         queries: u16,
+    },
+
+    /// Wait until this host's clock is right: for boot scripts. Sets nothing, needs no privilege
+    ///
+    /// Measures once a second. Exits with 0 once the offset and its bound together are below
+    /// --max-error; when the time is up, with the code of the last measurement: 3 no usable answer, 4
+    /// the servers disagree, 5 the clock is not right, 7 no answer that can be trusted.
+    Wait {
+        /// Whom to ask.
+        #[arg(
+            value_name = "SERVER",
+            required = true,
+            help = "Names or addresses: HOST, HOST:PORT, [V6]:PORT"
+        )]
+        servers: Vec<String>,
+        /// The error to get below, such as 10ms
+        #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = time_ms)]
+        max_error: f64,
+        /// How long to wait, such as 30s
+        #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time_ms)]
+        timeout: f64,
+        /// Print one JSON object and nothing else
+        #[arg(long)]
+        json: bool,
+        /// How to reach them.
+        #[command(flatten)]
+        reach: Reach,
+    },
+
+    /// Compare the hardware clock with trusted time; set it only with --write
+    ///
+    /// The time is the servers', or without any this host's own where the kernel says that somebody
+    /// keeps it. Exits with 0 if the hardware clock is right or was set, with 3 if nobody tells the
+    /// time, with 5 if it is wrong, with 1 if there is none.
+    Rtc {
+        /// Whom to ask.
+        #[arg(
+            value_name = "SERVER",
+            help = "Names or addresses: HOST, HOST:PORT, [V6]:PORT"
+        )]
+        servers: Vec<String>,
+        /// Set it to UTC
+        #[arg(long)]
+        write: bool,
+        /// The hardware clock
+        #[arg(long, value_name = "FILE", default_value = "/dev/rtc0")]
+        device: PathBuf,
+        /// Print one JSON object and nothing else
+        #[arg(long)]
+        json: bool,
+        /// How to reach them.
+        #[command(flatten)]
+        reach: Reach,
+    },
+
+    /// Say in sentences what keeps this host from the right time, and what to do about it
+    Explain {
+        /// Whom to ask.
+        #[arg(
+            value_name = "SERVER",
+            help = "Names or addresses: HOST, HOST:PORT, [V6]:PORT"
+        )]
+        servers: Vec<String>,
+        /// Print one JSON object and nothing else
+        #[arg(long)]
+        json: bool,
+        /// How to reach them.
+        #[command(flatten)]
+        reach: Reach,
+    },
+
+    /// See whether a run would work, with all that one needs to ask for help; sets nothing
+    ///
+    /// Exits as the run would that only looks.
+    Check {
+        /// Whom to ask.
+        #[arg(
+            value_name = "SERVER",
+            required = true,
+            help = "Names or addresses: HOST, HOST:PORT, [V6]:PORT"
+        )]
+        servers: Vec<String>,
+        /// Print one JSON object and nothing else
+        #[arg(long)]
+        json: bool,
+        /// How to reach them.
+        #[command(flatten)]
+        reach: Reach,
     },
 
     /// Check a file of receipts, offline: what it proves, or the first line that does not hold

@@ -7,20 +7,26 @@
 //!    allows, adjustment (`tsq-clock`), and a second measurement of what remains;
 //! 3. [`outcome`]: everything a reader could want to know, printed by [`table`] or [`json`].
 //!
-//! [`self_test`] does the same against two servers of its own; [`receipt`] keeps signed exchanges
+//! [`wait`], [`rtc`] and [`explain`] measure and set no clock of the system; [`memory`] is what is
+//! kept from run to run. [`self_test`] does the same against two servers of its own; [`receipt`] keeps signed exchanges
 //! and checks them.
 
 #![forbid(unsafe_code)]
 
 pub mod analysis;
 pub mod args;
+pub mod explain;
+pub mod findings;
 pub mod json;
 pub mod memory;
 pub mod outcome;
 pub mod progress;
+pub mod reach;
 pub mod receipt;
+pub mod rtc;
 pub mod run;
 pub mod self_test;
 pub mod settings;
 pub mod table;
 pub mod trust;
+pub mod wait;

@@ -15,7 +15,8 @@ use crate::outcome::{Action, Exit, Outcome, Remaining, exit_of};
 use crate::progress::Line;
 use crate::settings::{Settings, Unusable};
 use crate::trust::{Rule, Standing};
-use crate::{json, receipt, self_test, table, trust};
+use crate::wait::Wait;
+use crate::{explain, json, receipt, rtc, self_test, table, trust, wait};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,44 @@ pub fn run(args: &Args) -> u8 {
         }) => {
             return receipt::check::run(file, key, *expect_head, *json);
         }
+        Some(Command::Wait {
+            servers,
+            max_error,
+            timeout,
+            json,
+            reach,
+        }) => {
+            let wait = Wait {
+                max_error_ms: *max_error,
+                timeout_ms: *timeout,
+                json: *json,
+            };
+            return ended(wait::run(servers, reach, &wait));
+        }
+        Some(Command::Rtc {
+            servers,
+            write,
+            device,
+            json,
+            reach,
+        }) => {
+            let wish = rtc::Wish {
+                device,
+                write: *write,
+                json: *json,
+            };
+            return ended(rtc::run(servers, reach, &wish));
+        }
+        Some(Command::Explain {
+            servers,
+            json,
+            reach,
+        }) => return ended(explain::explain(servers, reach, *json)),
+        Some(Command::Check {
+            servers,
+            json,
+            reach,
+        }) => return ended(explain::check(servers, reach, *json)),
         None => {
             let view = View {
                 json: args.json,
@@ -66,12 +105,17 @@ pub fn run(args: &Args) -> u8 {
             }
             outcome.exit.code()
         }
-        Err(unusable) => {
-            // Only the failure to write this very line could follow, and there is nobody to tell.
-            let _ = writeln!(io::stderr(), "tsq-adjtime: {}", unusable.problem);
-            unusable.exit.code()
-        }
+        Err(unusable) => ended(Err(unusable)),
     }
+}
+
+/// The exit code; a reason for there being no result goes to standard error.
+fn ended(result: Result<u8, Unusable>) -> u8 {
+    result.unwrap_or_else(|unusable| {
+        // Only the failure to write this very line could follow, and there is nobody to tell.
+        let _ = writeln!(io::stderr(), "tsq-adjtime: {}", unusable.problem);
+        unusable.exit.code()
+    })
 }
 
 /// Measures and adjusts as the settings say.

@@ -158,7 +158,14 @@ impl Settings {
     }
 }
 
-const COMMANDS: [&str; 2] = ["self-test", "verify-receipt"];
+const COMMANDS: [&str; 6] = [
+    "self-test",
+    "verify-receipt",
+    "wait",
+    "rtc",
+    "explain",
+    "check",
+];
 
 fn choice(args: &Args) -> Result<Choice, String> {
     let named = [("--prefer", &args.prefer), ("--trust", &args.trust)];

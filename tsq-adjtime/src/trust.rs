@@ -182,6 +182,11 @@ pub fn decide(
         if high < seconds(rule.floor.at) {
             let (agreed, floor) = (high, rule.floor);
             report.refused = Some(Distrust::BelowFloor { agreed, floor });
+            if used.is_empty() {
+                // Nobody to throw out, so another round would be the same.
+                let why = Distrust::BelowFloor { agreed, floor };
+                return (refused(sources, choice, why), report);
+            }
             for &index in &used {
                 sources[index].distrust(TrustRefusal::BelowFloor {
                     agreed,

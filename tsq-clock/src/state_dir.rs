@@ -159,7 +159,7 @@ impl fmt::Display for StateError {
             Problem::NoFolder => write!(f, "{path} is no folder"),
             Problem::OthersMayWrite { mode } => write!(
                 f,
-                "{path} may be written by others (mode {mode:04o}), who could lift the limits kept there: chmod go-w {path}"
+                "{path} may be written by others (mode {mode:04o}), who could lift the limits kept there: name a folder of your own, or chmod go-w it"
             ),
             Problem::Strangers { owner } => write!(
                 f,
@@ -214,7 +214,7 @@ mod tests {
         for mode in [0o720, 0o702, 0o1777] {
             set_mode(&state.path, mode);
             let error = StateDir::open(&state.path).unwrap_err().to_string();
-            assert!(error.contains("chmod go-w"), "{error}");
+            assert!(error.contains("may be written by others"), "{error}");
         }
         set_mode(&state.path, 0o755);
         assert!(StateDir::existing(&state.path).unwrap().is_some());

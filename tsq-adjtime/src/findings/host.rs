@@ -1,0 +1,266 @@
+//! This host: its clock, who else steers it, and its hardware clock.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use tsq_client::trust::{Floor, date};
+use tsq_clock::{Clock, ClockError, HardwareClock, Limits, RtcVerdict, SystemClock};
+use tsq_net::{KernelClock, kernel_clock};
+use tsq_proto::Offset;
+
+use super::Finding;
+use crate::outcome::Outcome;
+use crate::table::{length, offset_text};
+use crate::trust::{Standing, seconds};
+
+pub(super) fn findings(outcome: Option<&Outcome>) -> Vec<Finding> {
+    let clock = SystemClock::open(Limits {
+        max_step: Duration::ZERO,
+        max_slew: Duration::ZERO,
+    });
+    let offset = outcome
+        .and_then(|outcome| outcome.analysis.combined.as_ref().ok())
+        .map(|combined| combined.offset);
+    let mut found = vec![standing(&clock), permission(clock.may_set())];
+    found.extend(steering(&daemons(Path::new("/proc"))));
+    found.extend(offset.and_then(far_off));
+    found.extend(offset.and_then(paused));
+    found.extend(stamps());
+    found.extend(hardware(&clock, offset));
+    found
+}
+
+const HOST: &str = "host";
+
+fn standing(clock: &SystemClock) -> Finding {
+    let floor = Floor::of_build();
+    let now = clock.read();
+    let shows = format!("the clock shows {}", date(seconds(now)));
+    match Standing::of(now, floor) {
+        Standing::Synchronised => Finding::ok(
+            HOST,
+            "clock_synchronised",
+            format!("{shows}, and the kernel says that somebody keeps it"),
+        ),
+        Standing::Unsynchronised => Finding::note(
+            HOST,
+            "clock_unsynchronised",
+            format!("{shows}, and the kernel says that nobody keeps it"),
+        ),
+        Standing::BelowFloor => Finding::problem(
+            HOST,
+            "clock_below_floor",
+            format!(
+                "{shows}, which is certainly too early: {} is past ({})",
+                date(seconds(floor.at)),
+                floor.source
+            ),
+        )
+        .fix("tsq-adjtime --max-start-offset none with three servers, or one and its --pin"),
+        Standing::Unreadable => Finding::note(
+            HOST,
+            "clock_unreadable",
+            format!("{shows}, and a sandbox keeps the kernel's word about it away"),
+        ),
+    }
+}
+
+fn permission(may_set: Result<(), ClockError>) -> Finding {
+    match may_set {
+        Ok(()) => Finding::ok(HOST, "clock_settable", "this process may set the clock"),
+        Err(ClockError::NoPermission) => Finding::note(
+            HOST,
+            "clock_read_only",
+            "this process may not set the clock (a container, or not root); all else works",
+        )
+        .fix("run as root outside the container, or give it CAP_SYS_TIME (--cap-add SYS_TIME); to look only: --dry-run, wait, check"),
+        Err(error) => Finding::problem(HOST, "clock_unusable", error.to_string()),
+    }
+}
+
+/// Programs that steer a clock, by the names the kernel cuts at 15 bytes.
+const DAEMONS: [(&str, &str); 8] = [
+    ("chronyd", "chronyd"),
+    ("ntpd", "ntpd"),
+    ("ntp-daemon", "ntpd-rs"),
+    ("systemd-timesyn", "systemd-timesyncd"),
+    ("ptp4l", "ptp4l"),
+    ("phc2sys", "phc2sys"),
+    ("timemaster", "timemaster"),
+    ("tsqd", "tsqd"),
+];
+
+/// Those that run, by the names of the processes under `proc`.
+fn daemons(proc: &Path) -> Vec<&'static str> {
+    let mut found: Vec<&'static str> = fs::read_dir(proc)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.path().join("comm")).ok())
+        .filter_map(|name| {
+            let known = DAEMONS.iter().find(|(comm, _)| *comm == name.trim_end());
+            known.map(|(_, program)| *program)
+        })
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn steering(daemons: &[&str]) -> Option<Finding> {
+    if daemons.is_empty() {
+        return None;
+    }
+    let names = daemons.join(" and ");
+    let finding = Finding::note(
+        HOST,
+        "steered_by_another",
+        format!(
+            "{names} runs here and steers the clock: two programs would undo each other's work"
+        ),
+    );
+    Some(finding.fix(format!(
+        "use --dry-run, wait and check beside it, or stop it first (systemctl stop {})",
+        daemons[0]
+    )))
+}
+
+/// Past the limit that a run has unless told otherwise.
+fn far_off(offset: Offset) -> Option<Finding> {
+    (offset.abs() > SECOND.abs()).then(|| {
+        let way = if offset > Offset::ZERO { "behind" } else { "ahead" };
+        Finding::problem(
+            HOST,
+            "clock_far_off",
+            format!(
+                "the clock is {way} by {}, more than a run corrects unless told to (--max-offset, 1000 ms)",
+                length(offset.abs())
+            ),
+        )
+        .fix("once, by hand: --max-offset none; at every boot: --max-start-offset none")
+    })
+}
+
+/// A virtual machine's clock stands still while the machine does.
+fn paused(offset: Offset) -> Option<Finding> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let virtual_machine = text
+        .lines()
+        .find(|line| line.starts_with("flags"))
+        .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor"));
+    (virtual_machine && offset > SECOND).then(|| {
+        Finding::note(
+            HOST,
+            "perhaps_paused",
+            format!(
+                "this is a virtual machine and its clock is behind by {}: paused or restored machines fall behind so",
+                offset_text(offset)
+            ),
+        )
+        .fix("run tsq-adjtime after each resume")
+    })
+}
+
+fn stamps() -> Option<Finding> {
+    match kernel_clock() {
+        KernelClock::Agrees | KernelClock::Untested => None,
+        KernelClock::Differs => Some(Finding::note(
+            HOST,
+            "other_clock",
+            "this process sees another clock than the kernel (faketime, or a time namespace)",
+        )),
+        KernelClock::NoStamps => Some(Finding::note(
+            HOST,
+            "no_kernel_stamps",
+            "the kernel stamps no packets here: offsets are less exact",
+        )),
+    }
+}
+
+fn hardware(clock: &SystemClock, offset: Option<Offset>) -> Option<Finding> {
+    let device = HardwareClock::open(Path::new("/dev/rtc0"), false).ok()?;
+    let rtc = match device.read() {
+        Ok(rtc) => rtc,
+        Err(error) => {
+            let text = format!("the hardware clock cannot be read: {error}");
+            return Some(Finding::note(HOST, "rtc_unreadable", text));
+        }
+    };
+    let shows = format!("the hardware clock shows {}", date(seconds(rtc)));
+    let Some(offset) = offset else {
+        return Some(Finding::ok(HOST, "rtc", shows));
+    };
+    Some(judged(
+        &shows,
+        RtcVerdict::of(rtc, clock.read() + offset, Floor::of_build().at),
+    ))
+}
+
+fn judged(shows: &str, verdict: RtcVerdict) -> Finding {
+    let text = format!("{shows}: {verdict}");
+    match verdict {
+        RtcVerdict::Right => Finding::ok(HOST, "rtc_right", text),
+        RtcVerdict::LocalTime { .. } => Finding::problem(HOST, "rtc_local_time", text),
+        RtcVerdict::Reset => Finding::problem(HOST, "rtc_reset", text),
+        RtcVerdict::Wrong => Finding::note(HOST, "rtc_wrong", text),
+    }
+    .fix(crate::rtc::fix(verdict))
+}
+
+const SECOND: Offset = Offset::from_nanos(1_000_000_000);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn daemons_are_known_by_the_names_of_their_processes() {
+        let proc = tempfile::tempdir().unwrap();
+        for (id, comm) in [
+            ("1", "init"),
+            ("20", "chronyd"),
+            ("21", "chronyd"),
+            ("30", "systemd-timesyn"),
+            ("40", "ntpdate"),
+        ] {
+            fs::create_dir(proc.path().join(id)).unwrap();
+            fs::write(proc.path().join(id).join("comm"), format!("{comm}\n")).unwrap();
+        }
+        let found = daemons(proc.path());
+        assert_eq!(found, ["chronyd", "systemd-timesyncd"]);
+        let finding = steering(&found).unwrap();
+        assert!(finding.fix.unwrap().contains("systemctl stop chronyd"));
+        assert_eq!(steering(&[]), None);
+    }
+
+    #[test]
+    fn every_state_of_the_hardware_clock_says_what_to_do() {
+        let verdicts = [
+            (RtcVerdict::LocalTime { ahead_minutes: 60 }, "UTC+01:00"),
+            (RtcVerdict::Reset, "battery"),
+            (RtcVerdict::Wrong, "wrong"),
+        ];
+        for (verdict, word) in verdicts {
+            let finding = judged("it", verdict);
+            assert!(finding.text.contains(word), "{finding:?}");
+            assert!(finding.fix.unwrap().contains("rtc --write"));
+        }
+    }
+
+    #[test]
+    fn offset_past_the_usual_limit_is_told_with_its_direction() {
+        assert_eq!(far_off(SECOND), None);
+        let behind = far_off(SECOND + Offset::from_nanos(1)).unwrap();
+        assert!(behind.text.contains("behind by"), "{behind:?}");
+        let ahead = far_off(Offset::from_nanos(-94_608_000_000_000_000)).unwrap();
+        assert!(ahead.text.contains("ahead by"), "{ahead:?}");
+    }
+
+    #[test]
+    fn clock_that_may_not_be_set_is_no_obstacle_to_looking() {
+        let finding = permission(Err(ClockError::NoPermission));
+        assert_eq!(finding.name, "clock_read_only");
+        assert!(finding.fix.unwrap().contains("--dry-run"));
+    }
+}

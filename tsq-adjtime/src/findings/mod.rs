@@ -1,0 +1,75 @@
+//! What can be said of this host and of each server, in words, and what to do about it.
+
+mod host;
+mod server;
+
+use serde::Serialize;
+
+use crate::outcome::Outcome;
+
+/// One thing found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// `host`, or the server as the user named it.
+    pub subject: String,
+    /// Whether it keeps the clock from being set right.
+    pub level: Level,
+    /// A stable name for programs.
+    pub name: &'static str,
+    /// What it is, in a sentence.
+    pub text: String,
+    /// What to do about it.
+    pub fix: Option<String>,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Worth knowing.
+    Note,
+    /// It keeps the clock from being set right.
+    Problem,
+}
+
+impl Finding {
+    fn new(subject: &str, level: Level, name: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            level,
+            name,
+            text: text.into(),
+            fix: None,
+        }
+    }
+
+    fn ok(subject: &str, name: &'static str, text: impl Into<String>) -> Self {
+        Self::new(subject, Level::Ok, name, text)
+    }
+
+    fn note(subject: &str, name: &'static str, text: impl Into<String>) -> Self {
+        Self::new(subject, Level::Note, name, text)
+    }
+
+    fn problem(subject: &str, name: &'static str, text: impl Into<String>) -> Self {
+        Self::new(subject, Level::Problem, name, text)
+    }
+
+    fn fix(self, fix: impl Into<String>) -> Self {
+        Self {
+            fix: Some(fix.into()),
+            ..self
+        }
+    }
+}
+
+/// Looks at this host, and at what `outcome` says of the servers, if any were asked.
+pub fn all(outcome: Option<&Outcome>) -> Vec<Finding> {
+    let mut findings = host::findings(outcome);
+    if let Some(outcome) = outcome {
+        findings.extend(server::findings(outcome));
+    }
+    findings
+}

@@ -1,0 +1,205 @@
+//! The hardware clock against trusted time.
+
+use std::io::Write;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+use tsq_client::TrustState;
+use tsq_client::trust::{Floor, date};
+use tsq_clock::{Clock, HardwareClock, Limits, RtcVerdict, SystemClock};
+use tsq_proto::{HostTime, Offset};
+
+use crate::outcome::Exit;
+use crate::reach::Reach;
+use crate::settings::Unusable;
+use crate::table::offset_text;
+use crate::trust::{Standing, seconds};
+
+/// What was found, and done.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    rtc_ns: i64,
+    trusted_ns: Option<i64>,
+    offset_ns: Option<i64>,
+    verdict: Option<&'static str>,
+    trust: &'static str,
+    written: bool,
+    exit_code: u8,
+    #[serde(skip)]
+    words: Vec<String>,
+}
+
+/// What the user asked for.
+#[derive(Clone, Debug)]
+pub struct Wish<'a> {
+    /// The device.
+    pub device: &'a Path,
+    /// Set it, if it is wrong.
+    pub write: bool,
+    /// Print one JSON object.
+    pub json: bool,
+}
+
+/// Reads, compares and maybe sets the hardware clock; returns the exit code.
+///
+/// # Errors
+/// [`Unusable`]: there is no such clock, it may not be read or set, or nobody trusted tells the time.
+pub fn run(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<u8, Unusable> {
+    let report = compare(servers, reach, wish)?;
+    let mut out = std::io::stdout().lock();
+    let printed = if wish.json {
+        serde_json::to_writer(&mut out, &report)
+            .map_err(Into::into)
+            .and_then(|()| writeln!(out))
+    } else {
+        report
+            .words
+            .iter()
+            .try_for_each(|line| writeln!(out, "{line}"))
+    };
+    printed.map_err(crate::run::internal)?;
+    Ok(report.exit_code)
+}
+
+fn compare(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<Report, Unusable> {
+    let device = HardwareClock::open(wish.device, wish.write)
+        .map_err(|error| unusable(wish.device, &error))?;
+    let truth = Truth::find(servers, reach)?;
+    let rtc = device
+        .read()
+        .map_err(|error| unusable(wish.device, &error))?;
+    let shows = format!("{} shows {}", wish.device.display(), date(seconds(rtc)));
+    let Some(by) = truth.offset else {
+        return Ok(Report {
+            rtc_ns: rtc.as_unix_nanos(),
+            trusted_ns: None,
+            offset_ns: None,
+            verdict: None,
+            trust: truth.state.name(),
+            written: false,
+            exit_code: Exit::NoAnswer.code(),
+            words: vec![
+                shows,
+                format!("no trusted time to compare it with: {}", truth.problem),
+            ],
+        });
+    };
+    let trusted = now() + by;
+    let verdict = RtcVerdict::of(rtc, trusted, Floor::of_build().at);
+    let offset = trusted - rtc;
+    let mut words = vec![
+        format!(
+            "{shows}; the time is {} (trust: {})",
+            date(seconds(trusted)),
+            truth.state
+        ),
+        // Whole seconds: what it shows began up to a second ago.
+        format!("offset {} ± 1 s: {verdict}", offset_text(offset)),
+    ];
+    let wrong = verdict != RtcVerdict::Right;
+    if wrong && !wish.write {
+        words.push(fix(verdict).into());
+    }
+    if wish.write {
+        set(&device, by).map_err(|error| unusable(wish.device, &error))?;
+        words.push("set to UTC".into());
+    }
+    let exit = if wrong && !wish.write {
+        Exit::PastLimit
+    } else {
+        Exit::Done
+    };
+    Ok(Report {
+        rtc_ns: rtc.as_unix_nanos(),
+        trusted_ns: Some(trusted.as_unix_nanos()),
+        offset_ns: Some(offset.as_nanos()),
+        verdict: Some(verdict.name()),
+        trust: truth.state.name(),
+        written: wish.write,
+        exit_code: exit.code(),
+        words,
+    })
+}
+
+/// What to do about it.
+pub(crate) fn fix(verdict: RtcVerdict) -> &'static str {
+    match verdict {
+        RtcVerdict::Right => "nothing to do",
+        RtcVerdict::LocalTime { .. } => {
+            "let the other operating system keep it in UTC, or tell this one (timedatectl set-local-rtc 1); then: tsq-adjtime rtc --write SERVER..."
+        }
+        RtcVerdict::Reset => "replace its battery; then: tsq-adjtime rtc --write SERVER...",
+        RtcVerdict::Wrong => "set it: tsq-adjtime rtc --write SERVER...",
+    }
+}
+
+/// In the middle of a second: the common chip begins its next second half a second after it is set.
+fn set(device: &HardwareClock, by: Offset) -> std::io::Result<()> {
+    let into_second = (now() + by).as_unix_nanos().rem_euclid(SECOND);
+    let until_middle = (SECOND / 2 - into_second).rem_euclid(SECOND);
+    thread::sleep(Duration::from_nanos(until_middle.unsigned_abs()));
+    device.set(now() + by)
+}
+
+/// The time, by those who can be trusted with it.
+struct Truth {
+    /// What to add to this host's clock.
+    offset: Option<Offset>,
+    state: TrustState,
+    problem: String,
+}
+
+impl Truth {
+    fn find(servers: &[String], reach: &Reach) -> Result<Self, Unusable> {
+        if servers.is_empty() {
+            let standing = Standing::of(now(), Floor::of_build());
+            let kept = standing == Standing::Synchronised;
+            return Ok(Self {
+                offset: kept.then_some(Offset::ZERO),
+                state: TrustState::Floor,
+                problem: format!("this host's clock is {standing}; name servers"),
+            });
+        }
+        let outcome = reach.measure(servers, TIMEOUT_MS)?;
+        let state = outcome.trust.map_or(TrustState::Floor, |trust| trust.state);
+        let problem = match &outcome.analysis.combined {
+            Ok(_) => String::new(),
+            Err(problem) => problem.to_string(),
+        };
+        Ok(Self {
+            offset: outcome.analysis.combined.ok().map(|found| found.offset),
+            state,
+            problem,
+        })
+    }
+}
+
+fn now() -> HostTime {
+    SystemClock::open(Limits {
+        max_step: Duration::ZERO,
+        max_slew: Duration::ZERO,
+    })
+    .read()
+}
+
+fn unusable(device: &Path, error: &std::io::Error) -> Unusable {
+    let (exit, hint) = match error.kind() {
+        std::io::ErrorKind::NotFound => (
+            Exit::Internal,
+            " (this machine or container has no hardware clock; another is named with --device)",
+        ),
+        std::io::ErrorKind::PermissionDenied => (Exit::NoPermission, " (run as root)"),
+        std::io::ErrorKind::ResourceBusy => (Exit::Internal, " (another program has it open)"),
+        _ => (Exit::Internal, ""),
+    };
+    Unusable {
+        exit,
+        problem: format!("{}: {error}{hint}", device.display()),
+    }
+}
+
+const SECOND: i64 = 1_000_000_000;
+
+const TIMEOUT_MS: f64 = 3_000.0;

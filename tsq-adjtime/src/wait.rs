@@ -1,0 +1,86 @@
+//! Waits until this host's clock is right: for boot scripts, and for containers that set no clock.
+
+use std::io::Write;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::outcome::{Action, Exit, Outcome};
+use crate::reach::Reach;
+use crate::settings::Unusable;
+use crate::table::{length, offset_text};
+use crate::{json, table};
+
+/// What to wait for.
+#[derive(Clone, Debug)]
+pub struct Wait {
+    /// The error to get below, bound included, in milliseconds.
+    pub max_error_ms: f64,
+    /// How long to wait, in milliseconds.
+    pub timeout_ms: f64,
+    /// Print one JSON object.
+    pub json: bool,
+}
+
+/// Measures again and again until the clock is right or the time is up; returns the exit code.
+///
+/// # Errors
+/// [`Unusable`]: a bad server, no roots, or the system fails us.
+pub fn run(servers: &[String], reach: &Reach, wait: &Wait) -> Result<u8, Unusable> {
+    let end = Instant::now() + Duration::from_secs_f64(wait.timeout_ms / 1e3);
+    let outcome = loop {
+        let left_ms = end.saturating_duration_since(Instant::now()).as_secs_f64() * 1e3;
+        let outcome = judged(
+            reach.measure(servers, left_ms.clamp(LEAST_MS, ROUND_MS))?,
+            wait,
+        );
+        if outcome.exit == Exit::Done || Instant::now() + PAUSE >= end {
+            break outcome;
+        }
+        thread::sleep(PAUSE);
+    };
+    let mut stdout = std::io::stdout().lock();
+    let printed = if wait.json {
+        json::print(&outcome, &mut stdout)
+    } else {
+        table::print(&outcome, false, &mut stdout).and_then(|()| stdout.flush())
+    };
+    printed.map_err(crate::run::internal)?;
+    Ok(outcome.exit.code())
+}
+
+/// The same measurement with this command's verdict.
+fn judged(mut outcome: Outcome, wait: &Wait) -> Outcome {
+    let Ok(combined) = &outcome.analysis.combined else {
+        return outcome;
+    };
+    let error = combined.offset.abs().saturating_add(combined.bound);
+    let (wanted, offset) = (
+        Duration::from_secs_f64(wait.max_error_ms / 1e3),
+        offset_text(combined.offset),
+    );
+    (outcome.action, outcome.exit) = if error <= wanted {
+        let reason = format!(
+            "the clock is right to {}, {} was wanted",
+            length(error),
+            length(wanted)
+        );
+        (Action::None { reason }, Exit::Done)
+    } else {
+        let reason = format!(
+            "the clock may be wrong by {} (offset {offset}), and {} was wanted: a daemon that sets it, or tsq-adjtime without \"wait\", brings it there",
+            length(error),
+            length(wanted)
+        );
+        (Action::refused(reason), Exit::PastLimit)
+    };
+    outcome
+}
+
+/// Between two measurements.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// One measurement takes no longer, or servers that are silent would use up all the time.
+const ROUND_MS: f64 = 3_000.0;
+
+/// A last measurement gets that much at least.
+const LEAST_MS: f64 = 200.0;
