@@ -355,12 +355,8 @@ impl Default for Batch {
 /// # Errors
 /// Those of ppoll(2); an interrupting signal is not one.
 pub fn wait(sockets: &[&Socket], wake: Option<&Wake>, timeout: Option<Duration>) -> io::Result<()> {
-    let fds: Vec<BorrowedFd<'_>> = sockets
-        .iter()
-        .map(|s| s.as_fd())
-        .chain(wake.map(AsFd::as_fd))
-        .collect();
-    sys::poll(&fds, timeout)
+    let fds = sockets.iter().map(|socket| socket.as_fd());
+    sys::poll(fds.chain(wake.map(AsFd::as_fd)), timeout)
 }
 
 /// A packet is stamped by the network stack a little before it can be read; on a loaded host the

@@ -296,15 +296,34 @@ pub(super) fn receive_error(fd: BorrowedFd<'_>) -> io::Result<Option<Ancillary>>
 }
 
 /// Waits until one of `fds` is readable or has an error queued, or until `timeout`.
-pub(super) fn poll(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<()> {
-    let mut entries: Vec<libc::pollfd> = fds
-        .iter()
-        .map(|fd| libc::pollfd {
-            fd: fd.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        })
-        .collect();
+pub(super) fn poll<'a>(
+    fds: impl Iterator<Item = BorrowedFd<'a>>,
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    let mut entries = fds.map(|fd| libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    // A server waits for a socket and a wake-up, thousands of times a second: without allocating.
+    let mut few = [libc::pollfd {
+        fd: -1,
+        events: 0,
+        revents: 0,
+    }; 4];
+    let mut many: Vec<libc::pollfd>;
+    let mut count = 0;
+    for (place, entry) in few.iter_mut().zip(&mut entries) {
+        *place = entry;
+        count += 1;
+    }
+    let entries = match entries.next() {
+        None => &mut few[..count],
+        Some(next) => {
+            many = few.iter().copied().chain([next]).chain(entries).collect();
+            &mut many[..]
+        }
+    };
     let spec = timeout.map(|t| libc::timespec {
         tv_sec: t.as_secs().min(1 << 30) as libc::time_t,
         tv_nsec: libc::c_long::from(t.subsec_nanos()),
