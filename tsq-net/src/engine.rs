@@ -421,6 +421,15 @@ impl Engine {
         }
     }
 
+    /// Tells a client's connection that its packets leave from another address from now on: it goes
+    /// on under a connection ID that the old path has not seen, and measures the new path (C6).
+    pub fn address_changed(&mut self, id: ConnId) {
+        if let Some(slot) = slot(&mut self.slots, id) {
+            slot.conn.local_address_changed();
+            self.mark_ready(id);
+        }
+    }
+
     /// Closes a connection; the next packets polled tell the peer so.
     pub fn close(&mut self, now: Instant, id: ConnId, code: u32, reason: &'static str) {
         if let Some(slot) = slot(&mut self.slots, id) {
