@@ -2,17 +2,25 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::steering::Steering;
-use super::{Generation, MAX_SHARDS};
+use super::{Generation, MAX_SHARDS, Shard};
 use crate::socket::Socket;
 
-/// The sockets that serve one address together, one for each shard.
+/// The sockets that serve one address together, one for each shard, for one process or for two
+/// of which one takes over from the other.
 ///
 /// Packets are steered by their connection ID from before the second socket is there, so none ever
-/// reaches a shard that is not its own.
+/// reaches a shard that is not its own. The kernel steers by a socket's place in the group, and a
+/// socket that closes gives its place to the last one: so a group closes none. The process that takes
+/// over holds the other generation's sockets until the process after it uses them again.
 pub struct Group {
-    sockets: Vec<Socket>,
+    address: SocketAddr,
+    shards: u8,
+    generation: Generation,
+    /// In the kernel's order: the even generation's, then the odd one's if there was one.
+    sockets: Vec<OwnedFd>,
 }
 
 impl Group {
@@ -23,7 +31,7 @@ impl Group {
     ///
     /// # Panics
     /// `shards` is not 1 to [`MAX_SHARDS`].
-    pub fn bind(addr: SocketAddr, shards: usize) -> io::Result<Self> {
+    pub fn bind(addr: SocketAddr, shards: usize) -> io::Result<(Self, Vec<Socket>)> {
         assert!(
             (1..=MAX_SHARDS).contains(&shards),
             "an address has 1 to {MAX_SHARDS} shards, not {shards}"
@@ -32,28 +40,146 @@ impl Group {
         // the group's first socket has it too.
         let claim = Socket::bind(addr)?;
         claim.share_port()?;
-        let addr = claim.local_addr();
-        let mut sockets = vec![Socket::join(addr)?];
-        drop(claim);
-        let steering = Steering::Settled {
+        let mut group = Self {
+            address: claim.local_addr(),
             shards: u8::try_from(shards).unwrap_or(u8::MAX),
-            to: Generation::Even,
+            generation: Generation::Even,
+            sockets: Vec::new(),
         };
-        sockets[0].steer(&steering.program())?;
+        let first = group.join()?;
+        drop(claim);
+        group.settle()?;
+        let mut sockets = vec![first];
         for _ in 1..shards {
-            sockets.push(Socket::join(addr)?);
+            sockets.push(group.join()?);
         }
-        Ok(Self { sockets })
+        Ok((group, sockets))
+    }
+
+    /// The group whose sockets another process has handed over, in its order, with the generation
+    /// that is now serving.
+    ///
+    /// # Errors
+    /// These are not the sockets of such a group.
+    pub fn handed_over(
+        address: SocketAddr,
+        shards: usize,
+        generation: Generation,
+        sockets: Vec<OwnedFd>,
+    ) -> io::Result<Self> {
+        let whole = sockets.len() == 2 * shards
+            || (sockets.len() == shards && generation == Generation::Even);
+        if !(1..=MAX_SHARDS).contains(&shards) || !whole {
+            return Err(io::Error::other(format!(
+                "{} sockets are not those of {shards} shards",
+                sockets.len()
+            )));
+        }
+        for socket in &sockets {
+            let bound = crate::socket::address_of(socket.as_fd())?;
+            if bound != address {
+                return Err(io::Error::other(format!(
+                    "one of the sockets is bound to {bound} instead"
+                )));
+            }
+        }
+        Ok(Self {
+            address,
+            shards: u8::try_from(shards).unwrap_or(u8::MAX),
+            generation,
+            sockets,
+        })
+    }
+
+    /// The next generation's sockets; no packet comes to them before [`Self::begin`].
+    ///
+    /// # Errors
+    /// Those of [`Socket::bind`]; an address is shared only among processes of one user.
+    pub fn take_over(&mut self) -> io::Result<Vec<Socket>> {
+        let shards = usize::from(self.shards);
+        let first = match self.generation.next() {
+            Generation::Even => 0,
+            Generation::Odd => shards,
+        };
+        let sockets = if self.sockets.len() >= first + shards {
+            self.sockets[first..first + shards]
+                .iter()
+                .map(|socket| Socket::adopt(socket.try_clone()?))
+                .collect::<io::Result<_>>()?
+        } else {
+            (0..shards)
+                .map(|_| self.join())
+                .collect::<io::Result<_>>()?
+        };
+        self.generation = self.generation.next();
+        Ok(sockets)
+    }
+
+    /// Sends new connections to the generation that has taken over, from this instant on; those of
+    /// the one before keep it.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn begin(&self) -> io::Result<()> {
+        self.steer(Steering::HandingOver {
+            shards: self.shards,
+            to: self.generation,
+        })
+    }
+
+    /// Sends everything to the generation that serves: the other has ended. Clients that do not
+    /// know it yet are told so by a stateless reset.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn settle(&self) -> io::Result<()> {
+        self.steer(Steering::Settled {
+            shards: self.shards,
+            to: self.generation,
+        })
     }
 
     /// The address served, with its real port.
     pub fn local_addr(&self) -> SocketAddr {
-        self.sockets[0].local_addr()
+        self.address
     }
 
-    /// The sockets, that of the first shard first.
-    pub fn into_sockets(self) -> Vec<Socket> {
-        self.sockets
+    /// The generation that serves.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The shards of the generation that serves, in the order of their sockets.
+    pub fn shards(&self) -> impl Iterator<Item = Shard> {
+        Shard::all(self.shards.into(), self.generation)
+            .expect("a group has as many sockets as an address can have shards")
+    }
+
+    /// All sockets of both generations in their order, to hand them over.
+    pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(AsFd::as_fd)
+    }
+
+    fn join(&mut self) -> io::Result<Socket> {
+        let socket = Socket::join(self.address)?;
+        self.sockets.push(socket.as_fd().try_clone_to_owned()?);
+        Ok(socket)
+    }
+
+    fn steer(&self, steering: Steering) -> io::Result<()> {
+        let any = self.sockets.first();
+        let any = any.expect("a group has a socket from its beginning on");
+        crate::socket::steer(any.as_fd(), &steering.program())
+    }
+}
+
+impl std::fmt::Debug for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Group")
+            .field("address", &self.address)
+            .field("shards", &self.shards)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,6 +210,10 @@ mod tests {
     const HANDSHAKE: Option<u8> = Some(2);
     const SHORT: Option<u8> = None;
 
+    fn bind(address: &str, shards: usize) -> (Group, Vec<Socket>) {
+        Group::bind(address.parse().unwrap(), shards).unwrap()
+    }
+
     /// Which of the sockets gets this packet when another address sends it.
     fn reached(sockets: &mut [Socket], packet: &[u8]) -> usize {
         let to = sockets[0].local_addr();
@@ -104,8 +234,7 @@ mod tests {
     fn packets_of_a_connection_reach_its_shard_from_any_address() {
         for address in LOCALHOSTS {
             for count in [1, 2, 3, 4] {
-                let group = Group::bind(address.parse().unwrap(), count).unwrap();
-                let mut sockets = group.into_sockets();
+                let (_group, mut sockets) = bind(address, count);
                 for shard in Shard::all(count, Generation::Even).unwrap() {
                     let id = ShardIds::new(shard).generate_cid();
                     for _ in 0..8 {
@@ -121,8 +250,7 @@ mod tests {
 
     #[test]
     fn new_connections_are_spread_over_all_shards() {
-        let group = Group::bind(LOCALHOSTS[0].parse().unwrap(), 4).unwrap();
-        let mut sockets = group.into_sockets();
+        let (_group, mut sockets) = bind(LOCALHOSTS[0], 4);
         for first in 0..=u8::MAX {
             let place = reached(&mut sockets, &packet(INITIAL, &[first; 20]));
             assert_eq!(place, usize::from(first) % 4);
@@ -131,8 +259,7 @@ mod tests {
 
     #[test]
     fn packet_too_short_to_have_an_id_reaches_someone() {
-        let group = Group::bind(LOCALHOSTS[0].parse().unwrap(), 2).unwrap();
-        let mut sockets = group.into_sockets();
+        let (_group, mut sockets) = bind(LOCALHOSTS[0], 2);
         for packet in [&[][..], &[0x40], &[0xc0], &[0xc0, 0, 0, 0, 1, 8]] {
             assert_eq!(reached(&mut sockets, packet), 0);
         }
@@ -141,14 +268,15 @@ mod tests {
     #[test]
     fn handing_over_keeps_known_connections_and_moves_new_ones() {
         for to in [Generation::Even, Generation::Odd] {
-            let mut sockets = Group::bind(LOCALHOSTS[0].parse().unwrap(), 2)
-                .unwrap()
-                .into_sockets();
-            for _ in 0..2 {
-                sockets.push(Socket::join(sockets[0].local_addr()).unwrap());
+            let (mut group, mut sockets) = bind(LOCALHOSTS[0], 2);
+            sockets.extend(group.take_over().unwrap());
+            if to == Generation::Even {
+                group.begin().unwrap();
+                group.settle().unwrap();
+                group.take_over().unwrap();
             }
-            let steering = Steering::HandingOver { shards: 2, to };
-            sockets[3].steer(&steering.program()).unwrap();
+            group.begin().unwrap();
+            assert_eq!(group.generation(), to);
             for (base, generation) in [(0, Generation::Even), (2, Generation::Odd)] {
                 for shard in Shard::all(2, generation).unwrap() {
                     let id = ShardIds::new(shard).generate_cid();
@@ -173,20 +301,83 @@ mod tests {
 
     #[test]
     fn settled_steering_sends_the_other_generations_packets_to_the_same_shard() {
-        let mut sockets = Group::bind(LOCALHOSTS[0].parse().unwrap(), 3)
-            .unwrap()
-            .into_sockets();
+        let (mut group, even) = bind(LOCALHOSTS[0], 3);
+        let odd = group.take_over().unwrap();
+        let mut sockets: Vec<Socket> = even.into_iter().chain(odd).collect();
+        group.begin().unwrap();
+        group.settle().unwrap();
         for generation in [Generation::Even, Generation::Odd] {
             for shard in Shard::all(3, generation).unwrap() {
                 let id = ShardIds::new(shard).generate_cid();
-                assert_eq!(reached(&mut sockets, &packet(SHORT, &id)), shard.index());
+                for kind in [INITIAL, HANDSHAKE, SHORT] {
+                    let place = reached(&mut sockets, &packet(kind, &id));
+                    assert_eq!(place, 3 + shard.index(), "{kind:?}");
+                }
             }
         }
     }
 
     #[test]
+    fn sockets_waiting_to_take_over_get_nothing_before_it_begins() {
+        let (mut group, mut sockets) = bind(LOCALHOSTS[0], 1);
+        sockets.extend(group.take_over().unwrap());
+        for first in 0..100 {
+            let new = packet(INITIAL, &[first; 20]);
+            assert_eq!(reached(&mut sockets, &new), 0);
+        }
+        group.begin().unwrap();
+        assert_eq!(reached(&mut sockets, &packet(INITIAL, &[0; 20])), 1);
+    }
+
+    #[test]
+    fn old_process_serves_all_again_when_the_new_one_dies() {
+        let (mut group, mut sockets) = bind(LOCALHOSTS[0], 2);
+        let dup = |group: &Group| {
+            let sockets = group.sockets().map(|fd| fd.try_clone_to_owned().unwrap());
+            let address = group.local_addr();
+            Group::handed_over(address, 2, group.generation(), sockets.collect()).unwrap()
+        };
+        let mut theirs = dup(&group);
+        let their_sockets = theirs.take_over().unwrap();
+        theirs.begin().unwrap();
+        drop((theirs, their_sockets));
+        group.settle().unwrap();
+        for shard in Shard::all(2, Generation::Even).unwrap() {
+            let id = ShardIds::new(shard).generate_cid();
+            assert_eq!(reached(&mut sockets, &packet(SHORT, &id)), shard.index());
+            let new = packet(INITIAL, &[shard.index() as u8; 20]);
+            assert_eq!(reached(&mut sockets, &new), shard.index());
+        }
+        // And can hand over again.
+        let again = group.take_over().unwrap();
+        sockets.extend(again);
+        group.begin().unwrap();
+        assert_eq!(reached(&mut sockets, &packet(INITIAL, &[1; 20])), 3);
+    }
+
+    #[test]
+    fn foreign_sockets_are_no_group() {
+        let (group, _sockets) = bind(LOCALHOSTS[0], 2);
+        let (other, _others) = bind(LOCALHOSTS[0], 1);
+        let fds = |group: &Group| -> Vec<OwnedFd> {
+            group
+                .sockets()
+                .map(|fd| fd.try_clone_to_owned().unwrap())
+                .collect()
+        };
+        let address = group.local_addr();
+        let even = Generation::Even;
+        assert!(Group::handed_over(address, 2, even, fds(&group)).is_ok());
+        assert!(Group::handed_over(address, 2, Generation::Odd, fds(&group)).is_err());
+        assert!(Group::handed_over(address, 3, even, fds(&group)).is_err());
+        assert!(Group::handed_over(address, 0, even, Vec::new()).is_err());
+        let error = Group::handed_over(address, 1, even, fds(&other)).unwrap_err();
+        assert!(error.to_string().contains("bound to"), "{error}");
+    }
+
+    #[test]
     fn port_of_a_group_is_taken_for_everyone_else() {
-        let group = Group::bind(LOCALHOSTS[0].parse().unwrap(), 2).unwrap();
+        let (group, _sockets) = bind(LOCALHOSTS[0], 2);
         let error = Group::bind(group.local_addr(), 2).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         let error = Socket::bind(group.local_addr()).err().unwrap();

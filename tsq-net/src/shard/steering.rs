@@ -15,7 +15,6 @@ pub(super) enum Steering {
         /// That which serves.
         to: Generation,
     },
-    #[cfg_attr(not(test), expect(dead_code, reason = "comes with take-over"))]
     /// New connections to one generation, the others' packets to that which has them.
     HandingOver {
         /// Shards of each generation.

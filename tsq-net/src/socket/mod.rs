@@ -97,9 +97,19 @@ impl Socket {
         share_port(self.fd.as_fd())
     }
 
-    /// Chooses by `program` which socket of the group this one is in gets a packet, for all of them.
-    pub(crate) fn steer(&self, program: &[libc::sock_filter]) -> io::Result<()> {
-        sys::steer(self.fd.as_fd(), program)
+    /// Goes on with a bound socket that another process has used: what came for that one, packets
+    /// and reports, is thrown away.
+    pub(crate) fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        let mut socket = Self::finish(fd, false)?.trusting_the_kernel();
+        let mut batch = Batch::new();
+        // As much as the buffer can hold, and not for ever if more keeps coming.
+        for _ in 0..STALE_BATCHES {
+            if socket.receive(&mut batch)? == 0 {
+                break;
+            }
+        }
+        while socket.departures()?.is_some() {}
+        Ok(socket)
     }
 
     /// As [`Self::bind`], believing kernel stamps without trying them: for that very trial.
@@ -407,6 +417,19 @@ fn never_fragment(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Chooses by `program` which socket of the group `fd` is in gets a packet.
+pub(crate) fn steer(fd: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
+    sys::steer(fd, program)
+}
+
+/// The address a socket is bound to.
+pub(crate) fn address_of(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    sys::local_address(fd)
+}
+
+/// More than [`RECEIVE_BUFFER`] holds.
+const STALE_BATCHES: usize = 256;
 
 fn share_port(fd: BorrowedFd<'_>) -> io::Result<()> {
     sys::set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)

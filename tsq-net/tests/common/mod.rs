@@ -11,8 +11,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tsq_net::{
-    Batch, ConnId, Engine, Event, Generation, Group, Role, SendOptions, ServerConfig, ServerSecret,
-    Shard, Socket, Stamp, now, tls, wait,
+    Batch, ConnId, Engine, Event, Group, Role, SendOptions, ServerConfig, ServerSecret, Shard,
+    Socket, Stamp, now, tls, wait,
 };
 
 /// The shards of one address; each answers a datagram with its own number before the same bytes.
@@ -25,14 +25,12 @@ pub(crate) struct Shards {
 impl Shards {
     pub(crate) fn start(address: &str, count: usize) -> Self {
         let (config, secret) = (server_config(), ServerSecret::random().unwrap());
-        let group = Group::bind(address.parse().unwrap(), count).unwrap();
+        let (group, sockets) = Group::bind(address.parse().unwrap(), count).unwrap();
         let address = group.local_addr();
         let stop = Arc::new(AtomicBool::new(false));
-        let shards = Shard::all(count, Generation::Even).unwrap();
-        let threads = group
-            .into_sockets()
+        let threads = sockets
             .into_iter()
-            .zip(shards)
+            .zip(group.shards())
             .map(|(socket, shard)| {
                 let engine = Engine::shard(Arc::clone(&config), &secret, shard);
                 let stop = Arc::clone(&stop);
