@@ -48,6 +48,13 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MAX_SHARDS as i64))]
     pub threads: Option<u8>,
 
+    /// Take the addresses over from the server that has them; it ends when its clients are done
+    ///
+    /// Both must run as the same user. The number of threads stays what it was. Where nobody
+    /// serves, this is an ordinary start.
+    #[arg(long)]
+    pub take_over: bool,
+
     /// Certificate chain, PEM, leaf first; repeatable: clients get the one with the name they ask for, else the first
     #[arg(long, value_name = "FILE")]
     pub cert: Vec<PathBuf>,
@@ -212,7 +219,7 @@ pub enum LogFormat {
 const TOLD: &str = "What clients are told who ask";
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 ended by SIGTERM or SIGINT after draining, 1 failed while running, 2 usage or configuration,
+Exit codes: 0 ended by SIGTERM, SIGINT or a take-over after draining, 1 failed while running, 2 usage or configuration,
 3 certificate or key unusable, 4 an address cannot be served.";
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! TSQ server: encrypted time over QUIC on UDP 443.
 //!
 //! The binary is a few lines over this library: flags ([`args`]) become [`settings`], a
-//! [`certificate`] is loaded or made, each address gets [`shards`]: a [`service`] for each core on a
+//! [`certificate`] is loaded or made, each address ([`listen`]) gets [`shards`]: a [`service`] for each core on a
 //! thread of its own; a signal ends them ([`signals`], [`run`]). One request goes through
 //!
 //! 1. [`service`]: the packet with its kernel time goes into the engine, messages come out;
@@ -9,7 +9,7 @@
 //! 3. [`answer`]: the answer's bytes, with what [`teller`] has ready to be told, T3 stamped last.
 //!
 //! [`departures`] notes when answers left, for clients that ask to be told.
-//!
+//! A new process may replace one that serves ([`take_over`]).
 //! Beside them [`own_clock`] watches what this host's clock is worth.
 //!
 //! What is not here: limits for hostile crowds and metrics come
@@ -22,6 +22,7 @@ pub mod args;
 pub mod certificate;
 pub mod config;
 pub mod departures;
+pub mod listen;
 pub mod newest;
 pub mod own_clock;
 pub mod reload;
@@ -33,4 +34,5 @@ pub mod shards;
 pub mod signals;
 pub mod streams;
 pub mod supervise;
+pub mod take_over;
 pub mod teller;

@@ -7,21 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tsq_net::tls;
-use tsq_net::{
-    Engine, Generation, Group, KernelClock, Role, ServerConfig, ServerSecret, Shard, kernel_clock,
-};
+use tsq_net::{KernelClock, Role, ServerSecret, kernel_clock};
 use tsq_proto::EncodeError;
 
 use crate::args::{Args, LogFormat};
 use crate::config::Loaded;
+use crate::listen::Served;
 use crate::own_clock::{Watch, report as report_clock};
 use crate::reload::{self, LoadError, Reload};
-use crate::rules::Rules;
-use crate::service::{Counts, Service};
+use crate::service::Counts;
 use crate::settings::{Contradiction, Settings};
 use crate::shards;
 use crate::signals::Signals;
 use crate::supervise::supervise;
+use crate::take_over::{self, HandedOver, Offer};
 use crate::teller::Teller;
 
 /// Why the server ended, other than by request.
@@ -42,6 +41,13 @@ pub enum RunError {
         /// What the system said.
         error: io::Error,
     },
+    /// The process that serves an address does not hand it over.
+    TakeOver {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
     /// The system failed us while running.
     Running(io::Error),
 }
@@ -53,7 +59,7 @@ impl RunError {
             Self::Running(_) => 1,
             Self::Settings(_) => 2,
             Self::Load(_) | Self::Tls(_) | Self::Annotation(_) => 3,
-            Self::Bind { .. } => 4,
+            Self::Bind { .. } | Self::TakeOver { .. } => 4,
         }
     }
 }
@@ -73,6 +79,9 @@ impl fmt::Display for RunError {
                     "cannot serve {address} (UDP): {error}{}",
                     bind_hint(*address, error)
                 )
+            }
+            Self::TakeOver { address, error } => {
+                write!(f, "cannot take {address} over: {error}")
             }
             Self::Running(error) => write!(f, "failed while running: {error}"),
         }
@@ -129,7 +138,11 @@ fn run_with(settings: Settings) -> Result<(), RunError> {
     // Registered first: a signal during start-up must not kill a half-made certificate.
     let signals = Signals::register().map_err(RunError::Running)?;
     let reload = Reload::first(&settings).map_err(RunError::Load)?;
-    let secret = ServerSecret::random().map_err(RunError::Running)?;
+    let mut offers = offers(&settings)?;
+    let secret = match offers.iter().flatten().next() {
+        Some(offer) => offer.secret.clone(),
+        None => ServerSecret::random().map_err(RunError::Running)?,
+    };
     let mut config = tls::server_with(reload.identities.clone(), reload.client_verifier(), ROLE)
         .map_err(RunError::Tls)?;
     config.token_key(secret.token_key());
@@ -148,47 +161,44 @@ fn run_with(settings: Settings) -> Result<(), RunError> {
         rules: Arc::new(settings.rules),
         threads: settings.threads,
     };
-    let mut services = Vec::new();
-    for &address in &settings.listen {
-        let shards = served
-            .bind(address)
-            .map_err(|error| RunError::Bind { address, error })?;
-        tracing::info!(address = %shards[0].address(), threads = shards.len(), "listening");
+    let (mut listeners, mut services) = (Vec::new(), Vec::new());
+    for (&address, offer) in settings.listen.iter().zip(&mut offers) {
+        let (listener, shards) = match offer.take() {
+            Some(offer) => served.take_over(offer),
+            None => served.bind(address),
+        }
+        .map_err(|error| RunError::Bind { address, error })?;
+        listeners.push(listener);
         services.extend(shards);
     }
     report_timestamps();
     let workers = shards::start(services, &signals).map_err(RunError::Running)?;
+    let handed_over = HandedOver::default();
+    for listener in listeners {
+        let address = listener.address();
+        listener
+            .open(&handed_over, &signals)
+            .map_err(|error| RunError::Bind { address, error })?;
+    }
     supervise(&signals, reload).map_err(RunError::Running)?;
-    tracing::info!("draining");
-    report(&workers.stop().map_err(RunError::Running)?);
+    let counts = if handed_over.get() {
+        tracing::info!("draining after a take-over");
+        workers.leave()
+    } else {
+        tracing::info!("draining");
+        workers.stop()
+    };
+    report(&counts.map_err(RunError::Running)?);
     Ok(())
 }
 
-/// What is the same for every shard of every address.
-struct Served {
-    config: Arc<ServerConfig>,
-    secret: ServerSecret,
-    teller: Teller,
-    rules: Arc<Rules>,
-    threads: usize,
-}
-
-impl Served {
-    /// All shards of one address.
-    fn bind(&self, address: SocketAddr) -> io::Result<Vec<Service>> {
-        let sockets = Group::bind(address, self.threads)?.into_sockets();
-        let shards = Shard::all(sockets.len(), Generation::Even)
-            .expect("a group has as many sockets as an address can have shards");
-        sockets
-            .into_iter()
-            .zip(shards)
-            .map(|(socket, shard)| {
-                let engine = Engine::shard(Arc::clone(&self.config), &self.secret, shard);
-                Service::new(socket, engine, self.teller.clone())
-                    .map(|service| service.with_rules(Arc::clone(&self.rules)))
-            })
-            .collect()
-    }
+/// What the processes that serve our addresses offer, if we are to take them over.
+fn offers(settings: &Settings) -> Result<Vec<Option<Offer>>, RunError> {
+    let ask = |&address| match settings.take_over {
+        true => take_over::ask(address).map_err(|error| RunError::TakeOver { address, error }),
+        false => Ok(None),
+    };
+    settings.listen.iter().map(ask).collect()
 }
 
 fn init_log(args: &Args) {

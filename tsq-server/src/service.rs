@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use tsq_net::{
@@ -28,7 +28,9 @@ pub struct Service {
     rules: Arc<Rules>,
     buffer: Vec<u8>,
     wake: Wake,
-    stop: Arc<AtomicBool>,
+    orders: Arc<AtomicU8>,
+    /// When a client last asked for something.
+    asked: Instant,
     counts: Counts,
 }
 
@@ -81,14 +83,27 @@ impl Counts {
 /// Tells a [`Service`] on another thread to stop.
 #[derive(Clone, Debug)]
 pub struct Stopper {
-    stop: Arc<AtomicBool>,
+    orders: Arc<AtomicU8>,
     waker: Waker,
 }
 
 impl Stopper {
     /// Ends the service after it has drained: what was asked is answered, then clients are told.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
+        self.order(STOP);
+    }
+
+    /// Ends the service, whose address another process serves by now, when its clients have what they
+    /// came for: when all have gone, or none has asked for a second, or after ten.
+    pub fn leave(&self) {
+        self.order(LEAVE);
+    }
+
+    fn order(&self, order: u8) {
+        // Who has begun to end cannot be told otherwise.
+        let _ = self
+            .orders
+            .compare_exchange(SERVE, order, Ordering::Release, Ordering::Relaxed);
         self.waker.wake();
     }
 }
@@ -120,7 +135,8 @@ impl Service {
             rules: Arc::default(),
             buffer: Vec::with_capacity(2048),
             wake: Wake::new()?,
-            stop: Arc::default(),
+            orders: Arc::new(AtomicU8::new(SERVE)),
+            asked: Instant::now(),
             counts: Counts::default(),
         })
     }
@@ -141,7 +157,7 @@ impl Service {
     /// The handle that ends [`Self::run`].
     pub fn stopper(&self) -> Stopper {
         Stopper {
-            stop: Arc::clone(&self.stop),
+            orders: Arc::clone(&self.orders),
             waker: self.wake.waker(),
         }
     }
@@ -152,10 +168,13 @@ impl Service {
     /// Only if the socket itself fails for good; errors of single packets are counted.
     pub fn run(mut self) -> std::io::Result<Counts> {
         let mut batch = Batch::new();
-        while !self.stop.load(Ordering::Acquire) {
-            self.turn(&mut batch, None)?;
+        loop {
+            match self.orders.load(Ordering::Acquire) {
+                SERVE => self.turn(&mut batch, None)?,
+                LEAVE => break self.leave(&mut batch)?,
+                _ => break self.drain(&mut batch)?,
+            }
         }
-        self.drain(&mut batch)?;
         Ok(self.counts)
     }
 
@@ -224,6 +243,9 @@ impl Service {
     /// Answers what was asked, one answer at a time, each sent before the next is looked at.
     fn act(&mut self, now: Instant) {
         while let Some(event) = self.engine.poll_event() {
+            if matches!(event, Event::Datagram { .. } | Event::Stream { .. }) {
+                self.asked = now;
+            }
             match event {
                 Event::Datagram { conn, data, stamp } => self.answer_datagram(conn, &data, stamp),
                 Event::Stream {
@@ -372,10 +394,31 @@ impl Service {
         while Instant::now() < end && self.engine.connections() > 0 {
             self.turn(batch, Some(end))?;
         }
+        self.farewell();
+        Ok(())
+    }
+
+    /// Serves on until nobody asks any more. Connections that came before the other process began
+    /// may still be waiting in the socket, so new ones are accepted too.
+    fn leave(&mut self, batch: &mut Batch) -> std::io::Result<()> {
+        let (begun, end) = (Instant::now(), Instant::now() + LEAVE_LIMIT);
+        loop {
+            let quiet = self.asked.max(begun) + LEAVE_QUIET;
+            let now = Instant::now();
+            let gone = self.engine.connections() == 0 && now > begun + LEAVE_LEAST;
+            if gone || now >= quiet.min(end) {
+                break;
+            }
+            self.turn(batch, Some(quiet.min(end).min(now + LEAVE_LEAST)))?;
+        }
+        self.farewell();
+        Ok(())
+    }
+
+    fn farewell(&mut self) {
         let now = Instant::now();
         self.engine.close_all(now, 0, "server is shutting down");
         self.flush(now);
-        Ok(())
     }
 }
 
@@ -396,6 +439,17 @@ fn collect(socket: &mut Socket, departures: &mut Departures) {
 
 /// How long clients in the middle of a sync are still answered after the signal to stop.
 const DRAIN: Duration = Duration::from_millis(250);
+
+/// A process that was taken over from ends when all its clients are gone but not before this, for
+/// what is on its way to it; or when none has asked for so long; or after this long at the latest.
+const LEAVE_LEAST: Duration = Duration::from_millis(100);
+const LEAVE_QUIET: Duration = Duration::from_secs(1);
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a [`Stopper`] may order.
+const SERVE: u8 = 0;
+const STOP: u8 = 1;
+const LEAVE: u8 = 2;
 
 fn too_long() -> Refused {
     Refused {

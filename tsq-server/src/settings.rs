@@ -18,6 +18,8 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Shards of each address, a thread each.
     pub threads: usize,
+    /// Whether to take the addresses over from a process that serves them.
+    pub take_over: bool,
     /// Where the certificate comes from.
     pub certificate: CertificateSource,
     /// Clients must show a certificate of an authority in this file.
@@ -85,6 +87,7 @@ impl Settings {
         Ok(Self {
             listen: args.listen.clone(),
             threads: args.threads.map_or_else(cores, Into::into),
+            take_over: args.take_over,
             certificate: certificate(args)?,
             client_ca: args.client_ca.clone(),
             rules: Rules::new(&args.allow, &args.deny)

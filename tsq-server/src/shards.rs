@@ -37,9 +37,16 @@ impl Workers {
     /// # Errors
     /// The first of those by which a service ended.
     pub fn stop(self) -> io::Result<Counts> {
-        for stopper in &self.stoppers {
-            stopper.stop();
-        }
+        self.stoppers.iter().for_each(Stopper::stop);
+        sum(self.results)
+    }
+
+    /// As [`Self::stop`], but lets clients finish: another process serves new ones.
+    ///
+    /// # Errors
+    /// As for [`Self::stop`].
+    pub fn leave(self) -> io::Result<Counts> {
+        self.stoppers.iter().for_each(Stopper::leave);
         sum(self.results)
     }
 }
