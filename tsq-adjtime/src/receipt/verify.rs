@@ -207,17 +207,23 @@ fn proof(line: &Line, keys: &dyn Verifier) -> Result<Proof, Problem> {
         .finish(&line.response.0, t4, Duration::MAX)
         .map_err(Problem::Answer)?;
     check_key(line)?;
-    let delay = Offset::from_nanos(i64::try_from(sample.delay.as_nanos()).unwrap_or(i64::MAX));
     Ok(Proof {
         seq: line.seq,
         server: line.server.clone(),
         key_id: line.key_id,
         local: t4,
         earliest: sample.t3,
-        latest: sample.t3 + delay,
+        latest: later(sample.t3, sample.delay),
         offset: sample.offset,
         bound: sample.delay / 2,
     })
+}
+
+/// Saturates at the end of the range, and nowhere before: `delay` may be longer than an [`Offset`] where T1 was forged.
+fn later(time: HostTime, delay: Duration) -> HostTime {
+    let delay = i128::try_from(delay.as_nanos()).unwrap_or(i128::MAX);
+    let nanos = i128::from(time.as_unix_nanos()).saturating_add(delay);
+    HostTime::from_unix_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
 }
 
 fn nonce_of(request: &[u8]) -> Result<Nonce, Problem> {
