@@ -57,7 +57,7 @@ pub struct Args {
     pub slew_threshold: f64,
 
     /// Time for the whole run, in milliseconds
-    #[arg(long, value_name = "MS", default_value = "3000", value_parser = milliseconds)]
+    #[arg(long, value_name = "MS", default_value = "3000", value_parser = at_least_a_millisecond)]
     pub timeout: f64,
 
     /// Servers that must agree at least
@@ -322,13 +322,22 @@ fn milliseconds_or_none(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The same, but not so little that nobody could answer.
+fn at_least_a_millisecond(text: &str) -> Result<f64, String> {
+    match milliseconds(text)? {
+        short if short < 1.0 => Err("less than 1 ms, in which no server can answer".into()),
+        enough => Ok(enough),
+    }
+}
+
 /// About 68 years: half an NTP era, beyond which an offset has no meaning.
 const MAX_MS: f64 = 2_147_483_648_000.0;
 
 const AFTER_HELP: &str = "\
 Positive offset: this host's clock is behind.
 
-Exit codes: 0 adjusted, or nothing to do (or, with --dry-run, measured); 1 internal error; 2 usage;
+Exit codes: 0 adjusted, or nothing to do (or, with --dry-run, measured); 1 something failed here (with
+verify-receipt: a receipt does not hold); 2 usage;
 3 no usable answer; 4 the servers disagree or too few agree; 5 offset past
 --max-offset; 6 no permission to set the clock; 7 no answer that can be trusted: certificates refused, or dates that waited do not hold.
 
@@ -374,6 +383,8 @@ mod tests {
             &["tsq-adjtime", "a", "--max-offset", "-1"],
             &["tsq-adjtime", "a", "--max-offset", "NaN"],
             &["tsq-adjtime", "a", "--timeout", "inf"],
+            &["tsq-adjtime", "a", "--timeout", "0"],
+            &["tsq-adjtime", "a", "--timeout", "0.9"],
             &["tsq-adjtime", "a", "--pin", "abc"],
             &["tsq-adjtime", "a", "--transport", "tcp"],
             &["tsq-adjtime", "a", "--insecure", "--ca", "x"],

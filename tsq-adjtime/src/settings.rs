@@ -307,11 +307,11 @@ mod tests {
             "--max-offset",
             "1444.208",
             "--timeout",
-            "0.5",
+            "2.5",
         ])
         .unwrap();
         assert_eq!(settings.policy.max_offset, Duration::from_micros(1_444_208));
-        assert_eq!(settings.timeout, Duration::from_micros(500));
+        assert_eq!(settings.timeout, Duration::from_micros(2500));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tsq_algo::{Combined, SourceEstimate};
 use tsq_client::trust::Presented;
 use tsq_client::{SourceReport, Timestamps, TrustRefusal};
 use tsq_proto::Offset;
+use tsq_proto::time::Span;
 
 use crate::analysis::Verdict;
 use crate::outcome::{Action, Outcome};
@@ -21,7 +22,7 @@ pub fn print(outcome: &Outcome, verbose: bool, out: &mut dyn Write) -> io::Resul
     let width = outcome
         .sources
         .iter()
-        .map(|source| source.server.len())
+        .map(|source| label(outcome, source).len())
         .chain([6])
         .max()
         .unwrap_or(6);
@@ -38,7 +39,8 @@ pub fn print(outcome: &Outcome, verbose: bool, out: &mut dyn Write) -> io::Resul
     )?;
     for (index, source) in outcome.sources.iter().enumerate() {
         let verdict = &outcome.analysis.verdicts[index];
-        let row = row(source, outcome.analysis.estimates[index], width);
+        let label = label(outcome, source);
+        let row = row(source, &label, outcome.analysis.estimates[index], width);
         writeln!(
             out,
             "{row}  {}{verdict}{}",
@@ -56,7 +58,24 @@ pub fn print(outcome: &Outcome, verbose: bool, out: &mut dyn Write) -> io::Resul
     Ok(())
 }
 
-fn row(source: &SourceReport, estimate: Option<SourceEstimate>, width: usize) -> String {
+/// The server as the user named it; with its transport where it was asked by both, as in the self-test.
+fn label(outcome: &Outcome, source: &SourceReport) -> String {
+    let others = outcome
+        .sources
+        .iter()
+        .filter(|other| other.server == source.server);
+    match source.transport {
+        Some(transport) if others.count() > 1 => format!("{} {}s", source.server, transport.name()),
+        _ => source.server.clone(),
+    }
+}
+
+fn row(
+    source: &SourceReport,
+    label: &str,
+    estimate: Option<SourceEstimate>,
+    width: usize,
+) -> String {
     let stratum = source
         .accepted()
         .find_map(|answer| answer.sample.time_source)
@@ -68,8 +87,7 @@ fn row(source: &SourceReport, estimate: Option<SourceEstimate>, width: usize) ->
     let bound = estimate.map_or_else(dash, |e| format!("±{}", length(e.bound)));
     let stamps = source.timestamps().map_or("-", Timestamps::name);
     format!(
-        "{:width$}  {stratum:>7}  {samples:>7}  {offset:>12}  {delay:>10}  {bound:>10}  {stamps:16}",
-        source.server
+        "{label:width$}  {stratum:>7}  {samples:>7}  {offset:>12}  {delay:>10}  {bound:>10}  {stamps:16}"
     )
 }
 
@@ -249,18 +267,9 @@ pub fn offset_text(offset: Offset) -> String {
     format!("{sign}{}.{:06} s", size.as_secs(), size.subsec_micros())
 }
 
-/// A duration in a unit people read, three digits after the point at most.
+/// A duration in a unit people read.
 pub fn length(duration: Duration) -> String {
-    let nanos = duration.as_nanos();
-    let (unit, per) = match nanos {
-        0..1_000 => return format!("{nanos} ns"),
-        1_000..1_000_000 => ("us", 1e3),
-        1_000_000..1_000_000_000 => ("ms", 1e6),
-        _ => ("s", 1e9),
-    };
-    let value = duration.as_secs_f64() * 1e9 / per;
-    let digits = if value < 100.0 { 1 } else { 0 };
-    format!("{value:.digits$} {unit}")
+    Span(duration).to_string()
 }
 
 /// Colour, on a terminal that has not asked for none.
@@ -308,21 +317,6 @@ mod tests {
             (-1_500, "-1.5 us"),
         ] {
             assert_eq!(offset_text(Offset::from_nanos(nanos)), text);
-        }
-    }
-
-    #[test]
-    fn lengths_have_the_unit_people_expect() {
-        for (nanos, text) in [
-            (0, "0 ns"),
-            (999, "999 ns"),
-            (1_000, "1.0 us"),
-            (56_400, "56.4 us"),
-            (112_300, "112 us"),
-            (28_000_000, "28.0 ms"),
-            (99_800_000_000, "99.8 s"),
-        ] {
-            assert_eq!(length(Duration::from_nanos(nanos)), text);
         }
     }
 }

@@ -2,6 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tsq_proto::Offset;
+use tsq_proto::time::Span;
 
 use crate::coverage::most_covered;
 use crate::interval::distance;
@@ -183,7 +184,8 @@ impl fmt::Display for Disagreement {
         }
         write!(
             f,
-            "only {agreeing} of {of} sources agree, a majority is needed; their offsets span {spread:?}"
+            "only {agreeing} of {of} sources agree, a majority is needed; their offsets span {}",
+            Span(*spread)
         )
     }
 }
@@ -481,7 +483,7 @@ mod tests {
         let apart = combine(&[source(0, 1), source(1_000, 1)]).unwrap_err();
         assert_eq!(
             apart.to_string(),
-            "only 1 of 2 sources agree, a majority is needed; their offsets span 1s"
+            "only 1 of 2 sources agree, a majority is needed; their offsets span 1.0 s"
         );
     }
 }

@@ -2,6 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tsq_proto::Offset;
+use tsq_proto::time::Span;
 
 use crate::Combined;
 
@@ -82,11 +83,12 @@ pub fn decide(measured: &Combined, policy: &Policy) -> Decision {
 impl fmt::Display for NothingToDo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BelowResolution => write!(f, "the offset is below {RESOLUTION:?}"),
+            Self::BelowResolution => write!(f, "the offset is below {}", Span(RESOLUTION)),
             Self::WithinNoise { stddev } => {
                 write!(
                     f,
-                    "the offset is within its standard deviation of {stddev:?}"
+                    "the offset is within its standard deviation of {}",
+                    Span(*stddev)
                 )
             }
         }

@@ -2,6 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tsq_proto::Offset;
+use tsq_proto::time::Span;
 
 use crate::coverage::most_covered;
 use crate::interval::distance;
@@ -88,9 +89,9 @@ impl Filtered {
 impl fmt::Display for RejectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Outlier { by } => write!(f, "outlier: {by:?} from what the others allow"),
+            Self::Outlier { by } => write!(f, "outlier: {} from what the others allow", Span(*by)),
             Self::Delayed { delay, least } => {
-                write!(f, "delayed: {delay:?}, least delay {least:?}")
+                write!(f, "delayed: {}, least delay {}", Span(*delay), Span(*least))
             }
         }
     }
@@ -329,6 +330,6 @@ mod tests {
     fn reasons_carry_their_numbers() {
         let filtered = filter(&samples(&[(0, 100), (0, 100), (101, 100)]));
         let reason = filtered.rejected[2].unwrap().to_string();
-        assert_eq!(reason, "outlier: 1µs from what the others allow");
+        assert_eq!(reason, "outlier: 1.0 us from what the others allow");
     }
 }

@@ -154,7 +154,7 @@ impl fmt::Display for Failure {
             Self::Unresolved { problem } => write!(f, "the name cannot be resolved: {problem}"),
             Self::Silent { address, waited_ms } => write!(
                 f,
-                "no answer from {address} in {waited_ms} ms (host down, or UDP {} filtered?)",
+                "no answer from {address} in {waited_ms} ms (host down, UDP {} filtered, or no QUIC server there?)",
                 address.port()
             ),
             Self::Unreachable { address, problem } => {

@@ -71,6 +71,9 @@ impl Target {
                 Err(_) => return Err(bad("neither a DNS name nor an address")),
             },
         };
+        if matches!(host, Host::Address(address) if address.is_unspecified()) {
+            return Err(bad("an address to listen on, not one to ask"));
+        }
         Ok(Self {
             given: given.to_string(),
             host,
@@ -182,6 +185,8 @@ mod tests {
             "1.2.3",
             "1.2.3.4.5",
             "256.1.1.1",
+            "0.0.0.0:443",
+            "[::]:443",
             "a/b",
             "https://a",
         ] {

@@ -3,6 +3,7 @@ use std::io;
 use std::time::Duration;
 
 use tsq_proto::Offset;
+use tsq_proto::time::Span;
 
 /// Why a clock was not set, as a cause that an operator can act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,8 @@ impl fmt::Display for ClockError {
             Self::PastLimit { asked, limit } => {
                 write!(
                     f,
-                    "a change of {asked} is past the clock's limit of {limit:?}"
+                    "a change of {asked} is past the clock's limit of {}",
+                    Span(*limit)
                 )
             }
             Self::PastBudget {
@@ -67,7 +69,9 @@ impl fmt::Display for ClockError {
                 total,
             } => write!(
                 f,
-                "a step of {asked} after {spent:?} of steps in 7 days is past the budget of {total:?}"
+                "a step of {asked} after {} of steps in 7 days is past the budget of {}",
+                Span(*spent),
+                Span(*total)
             ),
             Self::NotCounted => {
                 f.write_str("the step cannot be counted in the state folder, so it is not made")
@@ -107,7 +111,7 @@ mod tests {
         };
         assert_eq!(
             error.to_string(),
-            "a change of -2.500 s is past the clock's limit of 1s"
+            "a change of -2.500 s is past the clock's limit of 1.0 s"
         );
     }
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use crate::error::{ErrorCode, Malformed};
 use crate::signing::SignatureRefusal;
 use crate::text::FixedText;
-use crate::time::Offset;
+use crate::time::{Offset, Span};
 
 /// Why an answer gave no sample. Every reason has a [`name`](Self::name) and its numbers.
 // tsq: E4
@@ -114,17 +114,26 @@ impl fmt::Display for Refusal {
             Self::SendBeforeReceive { by } => {
                 write!(
                     f,
-                    "the server says it answered {by:?} before it received the request"
+                    "the server says it answered {} before it received the request",
+                    Span(*by)
                 )
             }
             Self::ReceivedBeforeSent { by } => {
-                write!(f, "the answer came {by:?} before the request was sent")
+                write!(
+                    f,
+                    "the answer came {} before the request was sent",
+                    Span(*by)
+                )
             }
             Self::DelayNotPositive { delay } => {
                 write!(f, "the round-trip delay is not positive: {delay}")
             }
             Self::OffsetPastLimit { offset, limit } => {
-                write!(f, "the offset {offset} is past the limit of {limit:?}")
+                write!(
+                    f,
+                    "the offset {offset} is past the limit of {}",
+                    Span(*limit)
+                )
             }
             Self::WrongAddress => {
                 write!(f, "the answer came from another address than the one asked")
@@ -184,7 +193,11 @@ impl Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_str().escape_debug().fmt(f)
+        self.as_str().chars().try_for_each(|c| match c {
+            // They harm no terminal, and whoever prints JSON escapes them again.
+            '\'' | '"' => fmt::Write::write_char(f, c),
+            _ => c.escape_debug().fmt(f),
+        })
     }
 }
 
@@ -240,7 +253,7 @@ mod tests {
         };
         assert_eq!(
             past.to_string(),
-            "the offset -17.000 s is past the limit of 1s"
+            "the offset -17.000 s is past the limit of 1.0 s"
         );
         let error = Refusal::ServerError {
             code: ErrorCode::UnsupportedElement,
@@ -258,6 +271,12 @@ mod tests {
             Reason::new("\x1b[2Jgone\n").to_string(),
             "\\u{1b}[2Jgone\\n"
         );
+    }
+
+    #[test]
+    fn reason_with_quotes_is_printed_as_it_is() {
+        let words = "this server's clock is \"free\"";
+        assert_eq!(Reason::new(words).to_string(), words);
     }
 
     #[test]

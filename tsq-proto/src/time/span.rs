@@ -1,0 +1,53 @@
+use core::fmt::{self, Write as _};
+use core::time::Duration;
+
+use crate::text::FixedText;
+
+/// A length of time as people read it: `6.3 us`, `112 us`, `28.0 ms`, `17.5 s`; exact below a microsecond. The unit is
+/// that of [`Offset`](super::Offset)'s own `Display`, so that both may stand in one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = self.0.as_nanos();
+        let (unit, per) = match nanos {
+            0..1_000 => ("ns", 1),
+            1_000..1_000_000 => ("us", 1_000),
+            1_000_000..1_000_000_000 => ("ms", 1_000_000),
+            _ => ("s", 1_000_000_000),
+        };
+        let tenths = (nanos * 10 + per / 2) / per;
+        let mut text = FixedText::<32>::new();
+        match tenths {
+            _ if per == 1 => write!(text, "{nanos} ns")?,
+            0..1_000 => write!(text, "{}.{} {unit}", tenths / 10, tenths % 10)?,
+            _ => write!(text, "{} {unit}", (nanos + per / 2) / per)?,
+        }
+        f.pad(text.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn lengths_have_the_unit_people_expect() {
+        for (nanos, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.0 us"),
+            (56_400, "56.4 us"),
+            (112_300, "112 us"),
+            (28_000_000, "28.0 ms"),
+            (99_800_000_000, "99.8 s"),
+            (86_400_000_000_000, "86400 s"),
+        ] {
+            assert_eq!(Span(Duration::from_nanos(nanos)).to_string(), text);
+        }
+        assert!(!Span(Duration::MAX).to_string().is_empty());
+    }
+}
