@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
 use tsq_interop::{Certs, Impairment, Outcome, Peer, Relay};
 
 fn ask_through(impairment: Impairment, server: &str, client: &str) -> Outcome {
@@ -51,6 +54,32 @@ fn peer_trusts_the_authority_it_is_given_and_no_other() {
         Peer::run("stream_client.py", server.address(), &["--ca", &certs.ca()]).code
     };
     assert_eq!((ask(&own), ask(&other)), (Some(0), Some(1)));
+}
+
+/// A second reader of the test vectors, in another language.
+// tsq: M1 M4 M11 E2 E3 E4
+#[test]
+fn python_peers_read_every_vector_as_it_says() {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../draft/vectors");
+    let count = |name: &str| {
+        let text = fs::read_to_string(vectors.join(name)).unwrap();
+        let held: Value = serde_json::from_str(&text).unwrap();
+        held["vectors"].as_array().unwrap().len()
+    };
+    let files = [
+        "requests.json",
+        "responses.json",
+        "answers.json",
+        "exchanges.json",
+    ];
+    let outcome = Peer::run("vectors.py", "127.0.0.1:1".parse().unwrap(), &[]);
+    let report = outcome.json();
+    assert_eq!(report["wrong"], Value::Array(Vec::new()), "{outcome:#?}");
+    assert_eq!(
+        report["checked"],
+        files.map(count).iter().sum::<usize>(),
+        "{outcome:#?}"
+    );
 }
 
 #[test]
