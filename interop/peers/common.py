@@ -132,6 +132,7 @@ def options(doc: str | None, alpn: str = "tsq/1") -> argparse.ArgumentParser:
     parser.add_argument("--insecure", action="store_true", help="client: trust any certificate")
     parser.add_argument("--server-name", help="client: the name to expect in the certificate")
     parser.add_argument("--count", type=int, default=1, help="client: queries on one connection")
+    parser.add_argument("--pipelined", action="store_true", help="client: all queries at once")
     parser.add_argument("--pause", type=float, default=0.0, help="client: seconds between queries")
     parser.add_argument("--rebind", action="store_true", help="client: another UDP port for each query")
     parser.add_argument("--timeout", type=float, default=3.0, help="client: seconds for each step")
@@ -316,7 +317,11 @@ async def _query_all(
     async with asyncio.timeout(args.timeout * (args.count + 1)):
         async with connect(args.host, args.port, configuration=configuration, create_protocol=protocol) as client:
             report["alpn"] = client.alpn
-            for number in range(args.count):
+            if args.pipelined:
+                begun = time.monotonic_ns()
+                samples += await asyncio.gather(*(query(client, args) for _ in range(args.count)))
+                report["elapsed_ns"] = time.monotonic_ns() - begun
+            for number in range(0 if args.pipelined else args.count):
                 if number > 0:
                     await client.between_queries(args)
                 async with asyncio.timeout(args.timeout):

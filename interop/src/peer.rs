@@ -65,6 +65,16 @@ impl Peer {
         &self.pin
     }
 
+    /// Waits until it prints this line.
+    ///
+    /// # Panics
+    /// When it has not after `limit`.
+    #[track_caller]
+    pub fn must_say(&self, limit: Duration, wanted: &str) {
+        self.process
+            .wait_for(limit, |line| (line == wanted).then_some(()));
+    }
+
     /// Ends it by SIGTERM and waits.
     ///
     /// # Panics

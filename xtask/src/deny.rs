@@ -8,15 +8,22 @@ use crate::workspace::Workspace;
 /// Long enough to fetch the advisory database, short enough not to hold up a machine without a network.
 const FETCH_LIMIT: Duration = Duration::from_secs(45);
 
+/// The workspaces of their own, each with a `deny.toml`: what they allow must not loosen what our programs allow.
+const OTHERS: [&str; 2] = ["fuzz", "interop/stacks"];
+
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
-    run(cargo(&workspace.root).args([
-        "deny",
-        "check",
-        "--hide-inclusion-graph",
-        "licenses",
-        "bans",
-        "sources",
-    ]))?;
+    let others = OTHERS.map(|folder| workspace.root.join(folder));
+    let all = [&workspace.root].into_iter().chain(&others);
+    for folder in all.clone() {
+        run(cargo(folder).args([
+            "deny",
+            "check",
+            "--hide-inclusion-graph",
+            "licenses",
+            "bans",
+            "sources",
+        ]))?;
+    }
     if !succeeds_within(
         cargo(&workspace.root).args(["deny", "fetch", "db"]),
         FETCH_LIMIT,
@@ -24,5 +31,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
         println!("advisories: skipped, no network");
         return Ok(());
     }
-    run(cargo(&workspace.root).args(["deny", "--offline", "check", "advisories"]))
+    for folder in all {
+        run(cargo(folder).args(["deny", "--offline", "check", "advisories"]))?;
+    }
+    Ok(())
 }

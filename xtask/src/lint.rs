@@ -2,11 +2,15 @@
 
 use std::process::Command;
 
+use crate::interop::STACKS;
 use crate::process::{Failure, capture, cargo, run};
 use crate::workspace::{Package, Workspace};
 
 pub(crate) fn fmt(workspace: &Workspace) -> Result<(), Failure> {
-    run(cargo(&workspace.root).args(["fmt", "--all", "--check"]))
+    for folder in [&workspace.root, &workspace.root.join(STACKS)] {
+        run(cargo(folder).args(["fmt", "--all", "--check"]))?;
+    }
+    Ok(())
 }
 
 pub(crate) fn clippy(workspace: &Workspace) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::chrony;
+use crate::interop;
 use crate::process::{Failure, cargo, run, succeeds};
 use crate::workspace::Workspace;
 
@@ -40,6 +41,7 @@ const PACKAGES: [Package; 3] = [
 pub(crate) fn ready(workspace: &Workspace) -> Result<(), Failure> {
     components(&workspace.root)?;
     install_missing(&PACKAGES)?;
+    install_missing(&interop::PACKAGES)?;
     chrony::ready(workspace)?;
     cargo_deny(&workspace.root)?;
     if !has_nextest(&workspace.root) {

@@ -1,4 +1,4 @@
-//! The Python peers: they play the programs in the field, and one sends any bytes.
+//! The Python peers: some play the programs in the field, two know the whole protocol, and one sends any bytes.
 
 use std::net::SocketAddr;
 
@@ -7,10 +7,6 @@ use tsq_interop::{Peer, Server};
 
 use super::bench::content;
 
-pub(crate) const ONE_AFTER_THE_OTHER: &str =
-    "the Python clients ask one after the other, as those in the field do";
-pub(crate) const NO_SIGNATURES: &str =
-    "the Python programs send and know a Nonce alone, as those in the field do";
 pub(crate) const NO_SESSIONS: &str =
     "the Python programs keep no session, as those in the field do not";
 pub(crate) const NO_SUCH_OPTION: &str = "the Python servers have no option for it";
@@ -22,13 +18,23 @@ pub(crate) fn ask(
     transport: &str,
     options: &[&str],
 ) -> Result<Value, String> {
+    run(&format!("{transport}_client.py"), ca, server, options)
+}
+
+/// One run of the client that knows the whole protocol.
+pub(crate) fn ask_whole(
+    ca: &str,
+    server: SocketAddr,
+    transport: &str,
+    options: &[&str],
+) -> Result<Value, String> {
+    let options = [&["--transport", transport], options].concat();
+    run("draft_client.py", ca, server, &options)
+}
+
+fn run(script: &str, ca: &str, server: SocketAddr, options: &[&str]) -> Result<Value, String> {
     let trust = ["--ca", ca, "--server-name", "localhost"];
-    let outcome = Peer::run(
-        &format!("{transport}_client.py"),
-        server,
-        &[&trust, options].concat(),
-    );
-    content(&outcome)
+    content(&Peer::run(script, server, &[&trust, options].concat()))
 }
 
 /// Unknown elements are skipped and nothing is said of them.
@@ -36,16 +42,6 @@ pub(crate) fn ask(
 pub(crate) fn unknown(server: &Server) -> Result<String, String> {
     by_both(server, &format!("{NONCE}0401{ZERO}f601{ZERO}"), |answer| {
         answer.len() == 38 && answer[..18] == bytes(NONCE)
-    })
-}
-
-/// Request and answer have one length, and the answer says so.
-// tsq: M6 T8
-pub(crate) fn precision(server: &Server) -> Result<String, String> {
-    // Nonce, Precision Mode, and Padding up to 80 bytes.
-    let padding = "00".repeat(58);
-    by_both(server, &format!("{NONCE}fa00fe3a{padding}"), |answer| {
-        answer.len() == 80 && answer[38..40] == [250, 0]
     })
 }
 

@@ -45,12 +45,10 @@ pub(crate) fn streams(bench: &Bench, stack: Stack) -> Verdict {
 
 // tsq: C4
 pub(crate) fn pipelined(bench: &Bench, stack: Stack) -> Verdict {
-    if stack == Stack::Aioquic {
-        return Verdict::Never(aioquic::ONE_AFTER_THE_OTHER);
-    }
     let options = ["--count", "100", "--pipelined"];
     verdict(by_both(|transport| {
-        let report = ask(bench, stack, transport, &options)?;
+        let server = bench.our_server(&[]);
+        let report = ask_whole(bench, stack, server.address(), transport, &options)?;
         report["elapsed_ns"]
             .as_f64()
             .map(milliseconds)
@@ -71,20 +69,16 @@ pub(crate) fn unknown(bench: &Bench, stack: Stack) -> Verdict {
 
 // tsq: M6 T8
 pub(crate) fn precision(bench: &Bench, stack: Stack) -> Verdict {
-    if stack == Stack::Aioquic {
-        return verdict(aioquic::precision(&bench.our_server(&[])));
-    }
     let options = ["--precision", "--count", "5"];
     verdict(by_both(|transport| {
-        quietly(ask(bench, stack, transport, &options))
+        let server = bench.our_server(&[]);
+        let report = ask_whole(bench, stack, server.address(), transport, &options);
+        quietly(report)
     }))
 }
 
 // tsq: M4 M5 M6 T10 T13
 pub(crate) fn signature(bench: &Bench, stack: Stack) -> Verdict {
-    if stack == Stack::Aioquic {
-        return Verdict::Never(aioquic::NO_SIGNATURES);
-    }
     let outcome = [(1, "ed25519"), (2, "hmac-sha256")]
         .into_iter()
         .try_for_each(|(id, algorithm)| {
@@ -97,10 +91,15 @@ pub(crate) fn signature(bench: &Bench, stack: Stack) -> Verdict {
 fn signed(bench: &Bench, stack: Stack, key: &SigningKey) -> Result<(), String> {
     let server = bench.our_server(&["--signing-key", &key.file]);
     for transport in TRANSPORTS {
-        for extra in [&[][..], &["--precision", "--metadata"]] {
-            let options = ["--transport", transport, "--verify-key", &key.public];
-            let options = [&options, &["--count", "5"][..], extra].concat();
-            bench.peer_client(stack, server.address(), &options)?;
+        // The Python client does not ask for metadata.
+        let all = match stack {
+            Stack::Aioquic => &["--precision"][..],
+            _ => &["--precision", "--metadata"],
+        };
+        for extra in [&[][..], all] {
+            let options = ["--verify-key", &key.public, "--count", "5"];
+            let options = [&options[..], extra].concat();
+            ask_whole(bench, stack, server.address(), transport, &options)?;
         }
     }
     Ok(())
@@ -248,6 +247,20 @@ fn ask_at(
     }
     let options = [&["--transport", transport], options].concat();
     bench.peer_client(stack, server, &options)
+}
+
+/// As [`ask_at`], by a client that knows the whole protocol.
+fn ask_whole(
+    bench: &Bench,
+    stack: Stack,
+    server: SocketAddr,
+    transport: &str,
+    options: &[&str],
+) -> Result<Value, String> {
+    match stack {
+        Stack::Aioquic => aioquic::ask_whole(&bench.ca(), server, transport, options),
+        _ => ask_at(bench, stack, server, transport, options),
+    }
 }
 
 /// Both transports; the first that fails names itself.

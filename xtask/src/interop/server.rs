@@ -57,24 +57,17 @@ pub(crate) fn pipelined(bench: &Bench, stack: Stack) -> Verdict {
 
 // tsq: M1 T4
 pub(crate) fn unknown(bench: &Bench, stack: Stack) -> Verdict {
-    if stack == Stack::Aioquic {
-        return Verdict::Never(aioquic::NO_SUCH_OPTION);
-    }
     verdict(by_both(|transport| {
-        ask(bench, stack, transport, &["--unknown"], &[]).map(|_| String::new())
+        let peer = Peers::start_whole(bench, stack, transport, &["--unknown"]);
+        let report = peer.asked_well(bench, peer.address(), transport, &[]);
+        report.map(|_| String::new())
     }))
 }
 
 // tsq: M6
 pub(crate) fn precision(bench: &Bench, stack: Stack) -> Verdict {
-    if stack == Stack::Aioquic {
-        return Verdict::Never(aioquic::NO_SIGNATURES);
-    }
-    if !offers("--precision") {
-        return Verdict::Later(3);
-    }
     verdict(by_both(|transport| {
-        let peer = Peers::start(bench, stack, transport, &[]);
+        let peer = Peers::start_whole(bench, stack, transport, &[]);
         peer.asked_well(bench, peer.address(), transport, &["--precision"])?;
         peer.must_say("precise")
     }))
@@ -82,12 +75,6 @@ pub(crate) fn precision(bench: &Bench, stack: Stack) -> Verdict {
 
 // tsq: M4 M5 M6
 pub(crate) fn signature(bench: &Bench, stack: Stack) -> Verdict {
-    if stack == Stack::Aioquic {
-        return Verdict::Never(aioquic::NO_SIGNATURES);
-    }
-    if !offers("--verify-key") {
-        return Verdict::Later(3);
-    }
     let outcome = [(1, "ed25519"), (2, "hmac-sha256")]
         .into_iter()
         .try_for_each(|(id, algorithm)| {
@@ -103,7 +90,9 @@ fn signed(bench: &Bench, stack: Stack, key: &SigningKey) -> Result<(), String> {
     for extra in [&[][..], &["--precision"]] {
         by_both(|transport| {
             let options = [&verifying[..], extra].concat();
-            ask(bench, stack, transport, &signing, &options).map(|_| String::new())
+            let peer = Peers::start_whole(bench, stack, transport, &signing);
+            let report = peer.asked_well(bench, peer.address(), transport, &options);
+            report.map(|_| String::new())
         })?;
     }
     // An answer that is not signed must not count.
@@ -115,19 +104,9 @@ fn signed(bench: &Bench, stack: Stack, key: &SigningKey) -> Result<(), String> {
     }
 }
 
-/// Whether tsq-adjtime has this option by now.
-fn offers(option: &str) -> bool {
-    tsq_interop::Adjtime::run(&["--help"])
-        .stdout
-        .contains(option)
-}
-
 // tsq: M3 T7
 pub(crate) fn error(bench: &Bench, stack: Stack) -> Verdict {
-    if stack == Stack::Aioquic {
-        return Verdict::Never(aioquic::NO_SUCH_OPTION);
-    }
-    let peer = Peers::start(bench, stack, "stream", &["--error", "2"]);
+    let peer = Peers::start_whole(bench, stack, "stream", &["--error", "2"]);
     let report = bench.our_client(peer.address(), &["--transport", "stream"]);
     let said = format!("{} {:?}", report.source(0, "reason"), report.reasons(0));
     verdict(match report.outcome.code {
@@ -203,6 +182,17 @@ impl Peers {
         }
     }
 
+    /// A server that knows the whole protocol.
+    fn start_whole(bench: &Bench, stack: Stack, transport: &str, options: &[&str]) -> Self {
+        match stack {
+            Stack::Aioquic => {
+                let options = [&bench.identity()[..], options].concat();
+                Self::Python(Peer::start("draft_server.py", &options))
+            }
+            _ => Self::start(bench, stack, transport, options),
+        }
+    }
+
     fn address(&self) -> SocketAddr {
         match self {
             Self::Python(peer) => peer.address(),
@@ -222,19 +212,21 @@ impl Peers {
         good(bench.our_client(address, &options), &options)
     }
 
-    /// The Rust peers print a word for what cannot be seen from outside.
+    /// The peers print a word for what cannot be seen from outside.
     fn must_say(&self, word: &str) -> Result<String, String> {
-        let Self::Rust(peer) = self else {
-            return Err("the Python servers say nothing".into());
-        };
-        peer.process
-            .wait_for(SAY_LIMIT, |line| (line == word).then_some(()));
+        match self {
+            Self::Python(peer) => peer.must_say(SAY_LIMIT, word),
+            Self::Rust(peer) => {
+                peer.process
+                    .wait_for(SAY_LIMIT, |line| (line == word).then_some(()));
+            }
+        }
         Ok(String::new())
     }
 }
 
 /// For a line that is already on its way.
-const SAY_LIMIT: Duration = Duration::from_secs(2);
+const SAY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Every exchange asked for gave a valid sample; which of them the estimate then rests on is not asked here.
 fn good(report: Report, options: &[&str]) -> Result<Report, String> {

@@ -20,10 +20,8 @@ pub(crate) fn render(rows: &[Row], versions: &[String]) -> Result<String, Failur
         date.trim(),
         versions.join(", ")
     );
-    for (direction, title) in [
-        (Direction::OurServer, "A peer's client asks tsq-server"),
-        (Direction::OurClient, "tsq-adjtime asks a peer's server"),
-    ] {
+    for direction in Direction::BOTH {
+        let title = direction.title();
         let rows = rows.iter().filter(|row| row.direction == direction);
         append(&mut text, format_args!("\n## {title}\n\n"));
         table(&mut text, rows, &mut notes);
