@@ -639,11 +639,7 @@ impl Engine {
                     return None;
                 }
             }
-            let outgoing = slot.poll_transmit(now, buffer)?;
-            let weight = match &mut slot.guard {
-                Some(guard) => guard.weigh(outgoing.remote, buffer.len()),
-                None => Weight::Send,
-            };
+            let (outgoing, weight) = slot.poll_weighed(now, buffer)?;
             match (weight, &mut slot.guard) {
                 (Weight::Hold, Some(guard)) => guard.hold(outgoing, buffer),
                 (Weight::Drop, _) => {}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{Connection, ConnectionEvent, Dir, ReadError, StreamEvent, StreamId};
 
-use super::guard::Guard;
+use super::guard::{Guard, Weight};
 use super::{Carries, ConnId, Outgoing};
 use crate::event::{CloseReason, EarlyData, Event};
 use crate::stamp::Stamp;
@@ -67,9 +67,16 @@ impl Slot {
 
     /// A packet of `len` bytes for it.
     pub(super) fn handle(&mut self, event: ConnectionEvent, len: usize) {
+        let proofs = |conn: &Connection| conn.stats().frame_rx.path_response;
+        let wary = self.guard.as_ref().is_some_and(Guard::is_wary);
+        let before = wary.then(|| proofs(&self.conn));
         self.conn.handle_event(event);
         if let Some(guard) = &mut self.guard {
             guard.handled(self.conn.remote_address(), len);
+            if guard.is_wary() && before.is_some_and(|n| n != proofs(&self.conn)) {
+                // Only the next packet shows whether the proof was good, and the client may move first.
+                self.conn.ping();
+            }
         }
     }
 
@@ -80,8 +87,28 @@ impl Slot {
         }
     }
 
+    /// What quinn-proto wants to send next, over `buffer`, and what is to become of it.
+    pub(super) fn poll_weighed(
+        &mut self,
+        now: Instant,
+        buffer: &mut Vec<u8>,
+    ) -> Option<(Outgoing, Weight)> {
+        let Some(guard) = &self.guard else {
+            return Some((self.poll_transmit(now, buffer)?, Weight::Send));
+        };
+        // To count frames costs time: done only while it matters.
+        let challenges = |conn: &Connection| conn.stats().frame_tx.path_challenge;
+        let before = guard.is_wary().then(|| challenges(&self.conn));
+        let outgoing = self.poll_transmit(now, buffer)?;
+        // The packets of a connection that closes ask for nothing in any case.
+        let asks = self.conn.is_closed() || before.is_none_or(|n| n != challenges(&self.conn));
+        let guard = self.guard.as_mut()?;
+        let weight = guard.weigh(outgoing.remote, buffer.len(), asks);
+        Some((outgoing, weight))
+    }
+
     /// What quinn-proto wants to send next, over `buffer`, not yet weighed.
-    pub(super) fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Outgoing> {
+    fn poll_transmit(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Outgoing> {
         let count_frames = self.count_frames;
         let sent = |conn: &Connection| {
             if !count_frames {
