@@ -124,6 +124,8 @@ struct Received {
     len: usize,
     /// The packet's first byte.
     first: u8,
+    /// Of a kind that only servers send, and that nothing proves to be whole.
+    servers_only: bool,
 }
 
 struct Response {
@@ -252,6 +254,7 @@ impl Engine {
                     from: remote,
                     len: bytes.len(),
                     first: bytes.first().copied().unwrap_or_default(),
+                    servers_only: is_retry_or_versions(bytes),
                 };
                 self.connection_packet(handle, packet);
             }
@@ -529,6 +532,10 @@ impl Engine {
         if let Some(guard) = &mut slot.guard {
             guard.received(packet.from, packet.len);
         }
+        if packet.servers_only && slot.conn.side().is_server() {
+            // quinn-proto would end the connection, and anyone who saw its packets could send this.
+            return;
+        }
         // A forged one only makes the caller ask again.
         slot.retried |= packet.first & LONG_TYPE == RETRY;
         if packet.first & LONG_HEADER == 0 && slot.conn.is_handshaking() {
@@ -671,6 +678,16 @@ const QUIC_V1: u32 = 1;
 
 /// The bit of a packet's first byte that marks a long header (RFC 9000, section 17).
 const LONG_HEADER: u8 = 0x80;
+
+/// Whether a packet is a Retry or Version Negotiation (RFC 9000, sections 17.2.1 and 17.2.5).
+fn is_retry_or_versions(bytes: &[u8]) -> bool {
+    match bytes {
+        [first, version @ ..] if first & LONG_HEADER != 0 => {
+            first & LONG_TYPE == RETRY || version.starts_with(&[0; 4])
+        }
+        _ => false,
+    }
+}
 
 /// That bit and those of the type, and their value in a Retry packet (section 17.2.5).
 const LONG_TYPE: u8 = 0xb0;

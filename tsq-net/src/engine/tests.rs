@@ -356,6 +356,36 @@ fn other_quic_versions_are_offered_version_1_alone() {
 }
 
 #[test]
+fn server_heeds_no_packet_that_only_servers_send() {
+    let as_retry = |packet: &mut Vec<u8>| packet[0] |= 0x30;
+    let as_versions = |packet: &mut Vec<u8>| packet[4] = 0;
+    for forge in [as_retry as fn(&mut Vec<u8>), as_versions] {
+        let mut pair = Pair::new();
+        pair.collect();
+        let hello = pair.to_server.pop_front().unwrap();
+        pair.deliver_to_server(&hello);
+        pair.collect();
+        while let Some(packet) = pair.to_client.pop_front() {
+            pair.deliver_to_client(&packet);
+        }
+        pair.collect();
+        // What the client sends next, turned into a Retry, then into a Version Negotiation.
+        let mut forged = pair.to_server[0].clone();
+        forge(&mut forged);
+        pair.deliver_to_server(&forged);
+        pair.run();
+        assert!(matches!(
+            pair.server.poll_event(),
+            Some(Event::Connected { .. })
+        ));
+        assert!(matches!(
+            pair.client.poll_event(),
+            Some(Event::Connected { .. })
+        ));
+    }
+}
+
+#[test]
 fn arbitrary_bytes_leave_no_state() {
     let mut server = Engine::server(server_config());
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

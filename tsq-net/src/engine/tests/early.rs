@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::engine::{Admission, Attempt, Verdict};
 use crate::event::EarlyData;
 use crate::tls::{Sessions, Tickets};
 
@@ -90,6 +91,38 @@ fn restarted_server_loses_early_messages_and_the_client_is_told() {
         }
     }
     assert_eq!(read, 2);
+}
+
+#[test]
+fn server_that_asks_to_come_again_has_not_read_the_early_request() {
+    let (mut pair, _, config) = resumable(Sessions::Early);
+    pair.connect_again(&config);
+    pair.client.send_datagram(pair.conn, b"lost").unwrap();
+    pair.collect();
+    for packet in std::mem::take(&mut pair.to_server) {
+        let stamp = Stamp::kernel(pair.tick());
+        let (now, client) = (pair.now, CLIENT.parse().unwrap());
+        pair.server
+            .handle_packet_asking(now, client, None, &packet, stamp, &mut ComeAgain);
+    }
+    pair.run();
+    assert_eq!(connected(&mut pair.client), EarlyData::Lost);
+    let read = |event| matches!(event, Event::Datagram { .. });
+    assert!(!std::iter::from_fn(|| pair.server.poll_event()).any(read));
+    pair.client.send_datagram(pair.conn, b"again").unwrap();
+    pair.run();
+    assert!(pair.server.poll_event().is_some_and(read));
+}
+
+/// Sends every client a Retry.
+struct ComeAgain;
+
+impl Admission for ComeAgain {
+    fn admit(&mut self, _: Instant, _: &Attempt) -> Verdict {
+        Verdict::Retry
+    }
+
+    fn accepted(&mut self, _: Instant, _: ConnId, _: &Attempt) {}
 }
 
 #[test]
