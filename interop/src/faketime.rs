@@ -1,5 +1,6 @@
 //! Programs whose clock is wrong, without touching the machine's.
 
+use std::path::Path;
 use std::process::Command;
 
 /// Makes a program see a clock that is off by `shift`, in the words of `faketime -f`: `-1.444208s`,
@@ -12,6 +13,17 @@ use std::process::Command;
 #[must_use]
 pub fn faketime(mut command: Command, shift: &str) -> Command {
     command.env("LD_PRELOAD", LIBRARY).env("FAKETIME", shift);
+    command
+}
+
+/// As [`faketime`], by what the file holds; it is read again at every look at the clock, so the clock is
+/// stepped by writing another shift into it.
+#[must_use]
+pub fn faketime_by(mut command: Command, file: &Path) -> Command {
+    command
+        .env("LD_PRELOAD", LIBRARY)
+        .env("FAKETIME_TIMESTAMP_FILE", file)
+        .env("FAKETIME_NO_CACHE", "1");
     command
 }
 

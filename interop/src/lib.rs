@@ -22,7 +22,7 @@ mod server;
 pub use adjtime::{Adjtime, Report};
 pub use binaries::bin;
 pub use certs::{Certs, ServerCert};
-pub use faketime::faketime;
+pub use faketime::{faketime, faketime_by};
 pub use peer::Peer;
 pub use ports::{closed_port, silent_port};
 pub use process::{Outcome, Process, run};

@@ -84,6 +84,7 @@ impl Relay {
             forwarded: read(&self.totals.forwarded),
             dropped: read(&self.totals.dropped),
             overflowed: read(&self.totals.overflowed),
+            corrupted: read(&self.totals.corrupted),
         }
     }
 }
@@ -107,6 +108,8 @@ pub struct Counters {
     pub dropped: u64,
     /// Lost because the relay's own limits (packets waiting, clients) were reached.
     pub overflowed: u64,
+    /// Not as they were sent, whatever became of them then.
+    pub corrupted: u64,
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +117,7 @@ struct Totals {
     forwarded: AtomicU64,
     dropped: AtomicU64,
     overflowed: AtomicU64,
+    corrupted: AtomicU64,
 }
 
 /// Clients known at a time; packets of further ones are lost.
@@ -144,6 +148,8 @@ struct Client {
     socket: Rc<UdpSocket>,
     up: Dice,
     down: Dice,
+    /// Its own, so that spoiling packets leaves their other fates as they were.
+    spoiler: Dice,
 }
 
 impl Worker {
@@ -222,24 +228,38 @@ impl Worker {
             let Ok((length, from)) = self.listener.recv_from(&mut self.buffer) else {
                 return;
             };
-            let Some(client) = self.client_at(from) else {
+            let Some(client_index) = self.client_at(from) else {
                 self.totals.overflowed.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            let client = &mut self.clients[client];
+            let client = &mut self.clients[client_index];
             let (fate, via) = (client.up.roll(&self.impairment), Rc::clone(&client.socket));
+            let length = self.spoil(client_index, length);
             self.schedule(fate, via, self.upstream, length);
         }
     }
 
-    fn receive_from_upstream(&mut self, client: usize) {
+    fn receive_from_upstream(&mut self, client_index: usize) {
         for _ in 0..BURST {
-            let client = &mut self.clients[client];
+            let client = &mut self.clients[client_index];
             let Ok(length) = client.socket.recv(&mut self.buffer) else {
                 return;
             };
             let (fate, to) = (client.down.roll(&self.impairment), client.address);
+            let length = self.spoil(client_index, length);
             self.schedule(fate, Rc::clone(&self.listener), to, length);
+        }
+    }
+
+    /// How much is left of the packet in the buffer.
+    fn spoil(&mut self, client: usize, length: usize) -> usize {
+        let spoiler = &mut self.clients[client].spoiler;
+        match spoiler.spoil(&self.impairment, &mut self.buffer[..length]) {
+            None => length,
+            Some(left) => {
+                self.totals.corrupted.fetch_add(1, Ordering::Relaxed);
+                left
+            }
         }
     }
 
@@ -271,6 +291,7 @@ impl Worker {
             socket,
             up: dice(0),
             down: dice(1),
+            spoiler: Dice::new(!self.impairment.seed, position as u64),
         });
         self.index.insert(address, position);
         Some(position)

@@ -43,6 +43,16 @@ impl Server {
         Self::with_own_state(args, |command| faketime(command, shift))
     }
 
+    /// Starts it as [`Self::start`] does, by the command that `prepare` makes of its own.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    #[track_caller]
+    pub fn start_prepared(args: &[&str], prepare: impl Fn(Command) -> Command) -> Self {
+        Self::with_own_state(args, prepare)
+    }
+
     /// Starts it as [`Self::start`] does, with a state directory that outlives it.
     ///
     /// # Panics

@@ -29,6 +29,9 @@ struct Args {
     /// Percent of the packets held 3 ms longer, so that others overtake them
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percentage)]
     reorder: f64,
+    /// Percent of the packets spoiled: bits turned, cut short, or another first byte
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percentage)]
+    corrupt: f64,
     /// Start of the pseudo-random choices: the same seed makes the same ones
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -40,6 +43,7 @@ fn main() -> io::Result<()> {
         delay_each_way: Duration::from_secs_f64(args.delay_ms / 1000.0),
         loss_percent_each_way: args.loss,
         reorder_percent: args.reorder,
+        corrupt_percent: args.corrupt,
         seed: args.seed,
     };
     let relay = Relay::start_on(args.listen, args.upstream, impairment)?;

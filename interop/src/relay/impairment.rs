@@ -11,6 +11,9 @@ pub struct Impairment {
     pub loss_percent_each_way: f64,
     /// Packets that are held for [`REORDER_HOLD`] longer, 0 to 100, so that later ones overtake them.
     pub reorder_percent: f64,
+    /// Packets that arrive otherwise than they were sent, 0 to 100: bits turned, cut short, or another
+    /// first byte.
+    pub corrupt_percent: f64,
     /// Where chance starts. Client number N (in order of appearance) has its own sequence each
     /// way: its nth packet meets the same fate in every run, whatever the other clients do.
     pub seed: u64,
@@ -62,6 +65,34 @@ impl Dice {
             (false, true) => Fate::After(impairment.delay_each_way + REORDER_HOLD),
             (false, false) => Fate::After(impairment.delay_each_way),
         }
+    }
+
+    /// Spoils some packets: gives how many of the bytes are left, or None for one that goes on as it came.
+    pub(super) fn spoil(&mut self, impairment: &Impairment, bytes: &mut [u8]) -> Option<usize> {
+        if self.percent() >= impairment.corrupt_percent || bytes.is_empty() {
+            return None;
+        }
+        match self.below(3) {
+            0 => {
+                for _ in 0..=self.below(8) {
+                    let at = self.below(bytes.len());
+                    bytes[at] ^= 1 << self.below(8);
+                }
+            }
+            1 => return Some(self.below(bytes.len())),
+            _ => bytes[0] ^= u8::try_from(1 + self.below(255)).expect("at most 255"),
+        }
+        Some(bytes.len())
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a positive number below `limit`, the length of a packet"
+    )]
+    fn below(&mut self, limit: usize) -> usize {
+        (self.percent() / 100.0 * limit as f64) as usize
     }
 
     /// Uniform, from 0 to just below 100.
@@ -120,6 +151,27 @@ mod tests {
         assert_eq!(fates(1, 0), fates(1, 0));
         assert_ne!(fates(1, 0), fates(2, 0));
         assert_ne!(fates(1, 0), fates(1, 1));
+    }
+
+    #[test]
+    fn spoiled_packets_differ_and_the_others_do_not() {
+        let some = Impairment {
+            corrupt_percent: 30.0,
+            ..Impairment::default()
+        };
+        let mut dice = Dice::new(1, 0);
+        let (mut spoiled, mut cut) = (0, 0);
+        for _ in 0..10_000 {
+            let mut bytes = [7; 40];
+            match dice.spoil(&some, &mut bytes) {
+                None => assert_eq!(bytes, [7; 40]),
+                Some(40) => spoiled += 1,
+                Some(_) => cut += 1,
+            }
+        }
+        assert!((2850..=3150).contains(&(spoiled + cut)), "{spoiled} {cut}");
+        assert!((850..=1150).contains(&cut), "{cut}");
+        assert_eq!(dice.spoil(&Impairment::default(), &mut [7; 40]), None);
     }
 
     #[test]

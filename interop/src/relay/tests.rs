@@ -65,7 +65,8 @@ fn packets_go_both_ways_after_the_delay() {
         Counters {
             forwarded: 2,
             dropped: 0,
-            overflowed: 0
+            overflowed: 0,
+            corrupted: 0,
         }
     );
 }
