@@ -197,10 +197,7 @@ pub fn decide(
         }
         let refusals: Vec<(usize, TrustRefusal)> = used
             .iter()
-            .filter_map(|&index| {
-                let presented = sources[index].presented.as_ref()?;
-                Some((index, presented.check_between(low, high).err()?))
-            })
+            .filter_map(|&index| Some((index, refusal(&sources[index], low, high)?)))
             .collect();
         if !refusals.is_empty() {
             for (index, refusal) in refusals {
@@ -238,10 +235,8 @@ pub fn decide(
             }
             continue;
         }
-        let anyone = used
-            .iter()
-            .any(|&index| sources[index].trust == TrustKind::Insecure);
-        report.state = if !anyone && (vouched || rule.clock == Standing::Synchronised) {
+        let known = used.iter().all(|&index| is_known(&sources[index]));
+        report.state = if known && (vouched || rule.clock == Standing::Synchronised) {
             TrustState::Verified
         } else {
             TrustState::Tentative
@@ -262,6 +257,26 @@ fn refused(sources: &[SourceReport], choice: &Choice, why: Distrust) -> Analysis
         }
     }
     analysis
+}
+
+/// Why a server's certificates do not hold between two moments, if they do not.
+fn refusal(source: &SourceReport, low: u64, high: u64) -> Option<TrustRefusal> {
+    match &source.presented {
+        Some(presented) => presented.check_between(low, high).err(),
+        // What was never seen cannot be checked again.
+        None if is_known(source) => Some(TrustRefusal::Other {
+            problem: "none was shown".into(),
+        }),
+        None => None,
+    }
+}
+
+/// Whether it must have a certificate that can be checked.
+fn is_known(source: &SourceReport) -> bool {
+    matches!(
+        source.trust,
+        TrustKind::System | TrustKind::Ca | TrustKind::Pin | TrustKind::CaAndPin
+    )
 }
 
 fn is_pinned(source: &SourceReport) -> bool {
