@@ -1,11 +1,11 @@
-//! The asking side: exchanges on one kept connection, each measured by two kinds of stamps at once.
+//! The asking side: exchanges on one kept connection, each measured by three kinds of stamps at once.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tsq_net::tls::Sessions;
 use tsq_net::{ConnId, Departure, Event, Stamp, StampSource};
-use tsq_proto::{HostTime, Nonce, Query, Request, Sample};
+use tsq_proto::{FollowUp, HostTime, Nonce, Query, Request, Response, Sample};
 
 use tsq_perf::driver::{Arrived, Driver};
 
@@ -26,6 +26,9 @@ pub fn run(options: &OffsetClientOptions) -> Result<(), Error> {
     for _ in 0..options.exchanges {
         outcome.add(client.exchange(Instant::now() + spacing)?);
     }
+    // For the follow-up of the last one.
+    let closing = client.exchange(Instant::now() + spacing)?;
+    outcome.follow(closing.as_ref());
     println!("{}", outcome.json());
     Ok(())
 }
@@ -39,8 +42,11 @@ struct Client {
     number: u64,
 }
 
-/// One exchange by both kinds of stamps.
+/// One exchange by two kinds of stamps, and what is needed for the third.
 struct Exchange {
+    nonce: Nonce,
+    /// Told by its answer.
+    follow_ups: Vec<FollowUp>,
     /// By the kernel's, if it gave both.
     kernel: Option<Sample>,
     /// By this process's.
@@ -100,7 +106,7 @@ impl Client {
 
     fn ask(&mut self, nonce: Nonce) -> Result<Departure, Error> {
         let mut buffer = [0; 64];
-        let length = Request::new(nonce).encode(&mut buffer)?;
+        let length = Request::new(nonce).with_follow_up().encode(&mut buffer)?;
         let port = &mut self.driver.port;
         port.engine
             .send_datagram(self.conn, &buffer[..length])
@@ -156,7 +162,10 @@ impl Client {
             .all(|stamp| stamp.source == StampSource::Kernel);
         let wrong = |refusal| format!("a wrong answer: {refusal}");
         let kernel = is_kernel.then(|| finish(t1.time, received.stamp.time));
+        let answer = Response::decode(&received.data)?;
         Ok(Exchange {
+            nonce,
+            follow_ups: FollowUp::all(&answer.metadata()).collect(),
             kernel: kernel.transpose().map_err(wrong)?,
             user: finish(departure.before, received.read_at).map_err(wrong)?,
         })
@@ -189,20 +198,43 @@ const SAME_CLOCK: Duration = Duration::from_secs(1);
 struct Outcome {
     lost: u64,
     without_kernel: u64,
+    without_follow_up: u64,
+    /// The last exchange, until its follow-up comes.
+    last: Option<(Nonce, Sample)>,
+    followed: Vec<(i64, u128)>,
     kernel: Vec<(i64, u128)>,
     user: Vec<(i64, u128)>,
 }
 
 impl Outcome {
+    /// Corrects the last exchange by what the answer of this one tells.
+    fn follow(&mut self, exchange: Option<&Exchange>) {
+        let Some((nonce, sample)) = self.last.take() else {
+            return;
+        };
+        let corrected = exchange
+            .into_iter()
+            .flat_map(|exchange| &exchange.follow_ups)
+            .find(|follow_up| follow_up.nonce == nonce)
+            .and_then(|told| sample.with_departure(told.departure, SAME_CLOCK).ok());
+        match corrected {
+            Some(sample) => self.followed.push(offset_and_delay(&sample)),
+            None => self.without_follow_up += 1,
+        }
+    }
+
     fn add(&mut self, exchange: Option<Exchange>) {
+        self.follow(exchange.as_ref());
         let Some(exchange) = exchange else {
             self.lost += 1;
             return;
         };
-        let pair = |sample: Sample| (sample.offset.as_nanos(), sample.delay.as_nanos());
-        self.user.push(pair(exchange.user));
+        self.user.push(offset_and_delay(&exchange.user));
         match exchange.kernel {
-            Some(sample) => self.kernel.push(pair(sample)),
+            Some(sample) => {
+                self.kernel.push(offset_and_delay(&sample));
+                self.last = Some((exchange.nonce, sample));
+            }
             None => self.without_kernel += 1,
         }
     }
@@ -218,8 +250,14 @@ impl Outcome {
         json!({
             "lost": self.lost,
             "without_kernel_stamps": self.without_kernel,
+            "without_follow_up": self.without_follow_up,
+            "kernel+follow-up": split(&self.followed),
             "kernel": split(&self.kernel),
             "user": split(&self.user),
         })
     }
+}
+
+fn offset_and_delay(sample: &Sample) -> (i64, u128) {
+    (sample.offset.as_nanos(), sample.delay.as_nanos())
 }

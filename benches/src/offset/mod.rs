@@ -138,7 +138,7 @@ impl Default for Figures {
 
 impl Figures {
     fn add(&mut self, load: Load, outcome: &Value) -> Result<(), Error> {
-        for source in ["kernel", "user"] {
+        for source in SOURCES {
             let offsets = microseconds(&outcome[source]["offset_ns"]);
             let delays = microseconds(&outcome[source]["delay_ns"]);
             let mean = mean(&offsets);
@@ -151,10 +151,14 @@ impl Figures {
             let [e50, e90, e99] = triple(&errors);
             let [d50, d90, d99] = triple(&delays);
             let us = |value: f64| format!("{value:.2}");
-            let missing = outcome["lost"].as_u64().unwrap_or(0)
+            let missing = count_of(outcome, "lost")
                 + match source {
-                    "kernel" => outcome["without_kernel_stamps"].as_u64().unwrap_or(0),
-                    _ => 0,
+                    "user" => 0,
+                    "kernel" => count_of(outcome, "without_kernel_stamps"),
+                    _ => {
+                        count_of(outcome, "without_kernel_stamps")
+                            + count_of(outcome, "without_follow_up")
+                    }
                 };
             self.table.row([
                 format!("{}, {source}", load.name()),
@@ -191,12 +195,19 @@ impl Figures {
             table: self.table,
             notes: vec![
                 "Both ends read one clock: the true offset is 0. No network card: limits of software, not of a network.".into(),
-                "Kernel and user rows are the same exchanges, by T1 and T4 of the kernel and of the process; the server's T2 is the kernel's in both.".into(),
-                "Lost counts exchanges without an answer within 200 ms, or without both kernel stamps.".into(),
+                "The rows are the same exchanges: by T1 and T4 of the process; of the kernel; and those with the departure of the server's follow-up in T3's place. The server's T2 is the kernel's in all.".into(),
+                "Lost counts exchanges without an answer within 200 ms, without both kernel stamps, or without a follow-up.".into(),
             ],
             rows: self.rows,
         }
     }
+}
+
+/// The rows of each condition, the most exact first.
+const SOURCES: [&str; 3] = ["kernel+follow-up", "kernel", "user"];
+
+fn count_of(outcome: &Value, name: &str) -> u64 {
+    outcome[name].as_u64().unwrap_or(0)
 }
 
 fn microseconds(nanoseconds: &Value) -> Vec<f64> {
@@ -218,7 +229,14 @@ mod tests {
 
     fn outcome(offsets: &[i64]) -> Value {
         let series = json!({ "offset_ns": offsets, "delay_ns": vec![5000; offsets.len()] });
-        json!({ "lost": 1, "without_kernel_stamps": 2, "kernel": series, "user": series })
+        json!({
+            "lost": 1,
+            "without_kernel_stamps": 2,
+            "without_follow_up": 4,
+            "kernel+follow-up": series,
+            "kernel": series,
+            "user": series,
+        })
     }
 
     #[test]
@@ -233,8 +251,12 @@ mod tests {
         assert_eq!(row["mean_offset_us"], -1.0);
         assert_eq!(row["delay_us"]["median"], 5.0);
         assert_eq!(
-            (&row["missing"], &figures.rows[1]["missing"]),
-            (&json!(3), &json!(1))
+            figures
+                .rows
+                .iter()
+                .map(|row| &row["missing"])
+                .collect::<Vec<_>>(),
+            [&json!(7), &json!(3), &json!(1)]
         );
     }
 
