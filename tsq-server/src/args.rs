@@ -90,6 +90,10 @@ pub struct Args {
     #[arg(long)]
     pub serve_unsynchronised: bool,
 
+    /// How long to serve a clock that nobody keeps any more, saying so and with a growing error; then stratum 0
+    #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = clap::value_parser!(u64).range(..=604_800))]
+    pub holdover: u64,
+
     /// Key file to sign answers with, repeatable; of several the newest that has begun is used
     #[arg(long, value_name = "FILE")]
     pub signing_key: Vec<PathBuf>,

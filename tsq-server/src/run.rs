@@ -146,8 +146,9 @@ fn run_with(settings: Settings) -> Result<(), RunError> {
     let mut config = tls::server_with(reload.identities.clone(), reload.client_verifier(), ROLE)
         .map_err(RunError::Tls)?;
     config.token_key(secret.token_key());
+    let holdover = settings.asking.holdover;
     let watch = Watch::start(settings.asking).map_err(RunError::Running)?;
-    report_clock(&watch.shared().newest());
+    report_clock(&watch.shared().newest(), holdover);
     let teller = Teller::new(
         watch.shared(),
         Arc::clone(&reload.keys),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tsq_net::MAX_SHARDS;
 
@@ -103,6 +104,7 @@ impl Settings {
                     smear: args.smear.clone(),
                     vouched: args.serve_unsynchronised,
                 },
+                holdover: Duration::from_secs(args.holdover),
             },
             annotations: args.annotate.clone(),
         })

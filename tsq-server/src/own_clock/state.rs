@@ -139,6 +139,11 @@ impl OwnClock {
         }
     }
 
+    /// Whether it is served on the strength of what was last known of it.
+    pub fn is_held(&self) -> bool {
+        self.synchronised && !self.vouched && self.class == ClockClass::Holdover
+    }
+
     fn unsynchronised(kernel: Option<&KernelState>, overrides: &Overrides) -> Self {
         Self {
             synchronised: false,

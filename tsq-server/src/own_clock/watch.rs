@@ -7,8 +7,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tsq_clock::SystemClock;
+use tsq_net::ClockPair;
 
 use super::chrony::Tracking;
+use super::holdover::{DRIFT_PPM, Holdover, Sight};
 use super::state::{Overrides, OwnClock};
 use crate::newest::Newest;
 
@@ -33,6 +35,8 @@ pub struct Asking {
     pub chrony_socket: Option<PathBuf>,
     /// What the operator knows better.
     pub overrides: Overrides,
+    /// How long a clock is served that nobody keeps any more.
+    pub holdover: Duration,
 }
 
 impl Watch {
@@ -42,8 +46,10 @@ impl Watch {
     /// No thread could be made.
     pub fn start(asking: Asking) -> std::io::Result<Self> {
         let mut look = Look {
+            holdover: Holdover::new(asking.holdover),
             asking,
             tracking: None,
+            clocks: ClockPair::read(),
         };
         let shared = Shared::new(look.now());
         let (end, ended) = channel();
@@ -77,6 +83,9 @@ impl Drop for Watch {
 struct Look {
     asking: Asking,
     tracking: Option<(Tracking, Instant)>,
+    holdover: Holdover,
+    /// At the last look, to see a step since.
+    clocks: ClockPair,
 }
 
 impl Look {
@@ -88,8 +97,9 @@ impl Look {
                 chrony_due = Instant::now() + CHRONY_EVERY;
             }
             let (before, picture) = (shared.newest(), self.picture());
-            if (before.synchronised, before.vouched) != (picture.synchronised, picture.vouched) {
-                report(&picture);
+            let state = |clock: &OwnClock| (clock.synchronised, clock.vouched, clock.is_held());
+            if state(&before) != state(&picture) {
+                report(&picture, self.asking.holdover);
             }
             shared.publish(picture);
         }
@@ -108,23 +118,39 @@ impl Look {
         }
     }
 
-    fn picture(&self) -> OwnClock {
+    fn picture(&mut self) -> OwnClock {
         // A sandbox that forbids even reading leaves us without a keeper's word.
         let kernel = SystemClock::state().ok();
         let chrony = self
             .tracking
             .as_ref()
             .map(|(tracking, at)| (tracking, at.elapsed()));
-        OwnClock::picture(kernel.as_ref(), chrony, &self.asking.overrides)
+        let clocks = ClockPair::read();
+        let sight = Sight {
+            picture: OwnClock::picture(kernel.as_ref(), chrony, &self.asking.overrides),
+            unkept: OwnClock::picture(None, None, &self.asking.overrides),
+            chrony: chrony.is_some(),
+            kernel_max_error: kernel.map(|state| state.max_error),
+            stepped: clocks.stepped_since(&self.clocks).is_some(),
+        };
+        self.clocks = clocks;
+        self.holdover.see(Instant::now(), sight)
     }
 }
 
 /// Said at every change, and once at the start.
-pub(crate) fn report(picture: &OwnClock) {
+pub(crate) fn report(picture: &OwnClock, holdover: Duration) {
     if picture.vouched {
         tracing::warn!(
             stratum = picture.stratum,
             "nobody keeps this host's clock; it is served as good time all the same"
+        );
+    } else if picture.is_held() {
+        tracing::warn!(
+            holdover_s = holdover.as_secs(),
+            drift_ppm = DRIFT_PPM,
+            "nobody keeps this host's clock any more: clients are told class 5 and a growing error, and after the \
+             holdover stratum 0; see to chronyd"
         );
     } else if picture.synchronised {
         tracing::info!(
@@ -137,7 +163,8 @@ pub(crate) fn report(picture: &OwnClock) {
 }
 
 const KERNEL_EVERY: Duration = Duration::from_secs(1);
-const CHRONY_EVERY: Duration = Duration::from_secs(8);
+/// Costs a process each: some milliseconds.
+const CHRONY_EVERY: Duration = Duration::from_secs(4);
 
 #[cfg(test)]
 mod tests {
@@ -149,6 +176,7 @@ mod tests {
             chrony: false,
             chrony_socket: None,
             overrides: Overrides::default(),
+            holdover: Duration::ZERO,
         };
         let start = Instant::now();
         drop(Watch::start(asking).unwrap());
