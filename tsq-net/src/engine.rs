@@ -272,10 +272,9 @@ impl Engine {
             let Some(slot) = slot(&mut self.slots, id) else {
                 continue;
             };
-            if slot.armed != Some(at) {
+            if !slot.armed.expired(at) {
                 continue;
             }
-            slot.armed = None;
             if slot.conn.poll_timeout().is_some_and(|due| due <= now) {
                 slot.conn.handle_timeout(now);
                 slot.follow();

@@ -11,12 +11,13 @@ use super::guard::{Guard, Weight};
 use super::{Carries, ConnId, Outgoing};
 use crate::event::{CloseReason, EarlyData, Event};
 use crate::stamp::Stamp;
+use crate::timers::Armed;
 
 /// One connection.
 pub(super) struct Slot {
     pub(super) id: ConnId,
     pub(super) conn: Connection,
-    pub(super) armed: Option<Instant>,
+    pub(super) armed: Armed,
     pub(super) queued: bool,
     /// Packets that overtook the end of the handshake, with their stamps and lengths.
     pub(super) held: Vec<(ConnectionEvent, Stamp, usize)>,
@@ -43,7 +44,7 @@ impl Slot {
         Self {
             id,
             conn,
-            armed: None,
+            armed: Armed::default(),
             queued: false,
             held: Vec::new(),
             retried: false,
