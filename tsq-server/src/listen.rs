@@ -99,8 +99,10 @@ impl Listener {
                 Keeper::next(group, self.secret, before)
             }
         };
-        tracing::info!(address = %keeper.address(), threads = keeper.threads(), "listening");
-        keeper.start(handed_over.clone(), signals)
+        let (address, threads) = (keeper.address(), keeper.threads());
+        keeper.start(handed_over.clone(), signals)?;
+        tracing::info!(%address, threads, "listening");
+        Ok(())
     }
 
     /// The address.

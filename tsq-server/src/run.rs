@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::PanicHookInfo;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +100,9 @@ fn bind_hint(address: SocketAddr, error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need root or CAP_NET_BIND_SERVICE".to_string()
         }
+        _ if error.raw_os_error() == Some(libc::EMFILE) => {
+            "; raise the limit of file descriptors (ulimit -n, LimitNOFILE=)".to_string()
+        }
         io::ErrorKind::AddrNotAvailable => "; no interface has this address".to_string(),
         _ => String::new(),
     }
@@ -135,6 +139,7 @@ fn print(text: &str) -> Result<(), RunError> {
 }
 
 fn run_with(settings: Settings) -> Result<(), RunError> {
+    std::panic::set_hook(Box::new(log_panic));
     // Registered first: a signal during start-up must not kill a half-made certificate.
     let signals = Signals::register().map_err(RunError::Running)?;
     let reload = Reload::first(&settings).map_err(RunError::Load)?;
@@ -191,6 +196,17 @@ fn run_with(settings: Settings) -> Result<(), RunError> {
     };
     report(&counts.map_err(RunError::Running)?);
     Ok(())
+}
+
+/// A panic is a bug: where it is belongs in the log, in one line as everything there.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    tracing::error!(
+        thread = thread.name(),
+        location = panic.location().map(tracing::field::display),
+        reason = panic.payload_as_str(),
+        "panic"
+    );
 }
 
 /// What the processes that serve our addresses offer, if we are to take them over.
