@@ -41,6 +41,7 @@ impl Link {
 pub(crate) struct Race {
     untried: std::vec::IntoIter<SocketAddr>,
     next_at: Instant,
+    head_start: Duration,
     links: Vec<Link>,
     worst: Option<Failure>,
 }
@@ -48,6 +49,7 @@ pub(crate) struct Race {
 impl Race {
     pub(crate) fn new(addresses: Vec<SocketAddr>, now: Instant) -> Self {
         Self {
+            head_start: head_start(addresses.len()),
             untried: addresses.into_iter(),
             next_at: now,
             links: Vec::new(),
@@ -64,7 +66,7 @@ impl Race {
             match open(server, address, engine, now) {
                 Ok(link) => {
                     self.links.push(link);
-                    self.next_at = now + HEAD_START;
+                    self.next_at = now + self.head_start;
                 }
                 Err(failure) => self.note(failure),
             }
@@ -171,8 +173,29 @@ pub(crate) fn of_io(address: SocketAddr, error: &io::Error) -> Failure {
     }
 }
 
-/// How long an address may stay silent before the next is tried as well.
+/// How long one of `count` addresses may stay silent before the next is tried as well.
 ///
-/// RFC 8305 suggests 250 ms and allows 10 ms to 2 s; a run here lasts 3 s and has 64 addresses to
-/// try at most.
-const HEAD_START: Duration = Duration::from_millis(50);
+/// RFC 8305 suggests 250 ms and allows 10 ms to 2 s. A run here lasts 3 s, and of 40 addresses 39 may be dead: the last
+/// one must be tried in time to answer too.
+fn head_start(count: usize) -> Duration {
+    let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+    (ALL_TRIED / count).clamp(LEAST_HEAD_START, MOST_HEAD_START)
+}
+
+/// By then every address of a name has been tried.
+const ALL_TRIED: Duration = Duration::from_millis(800);
+const LEAST_HEAD_START: Duration = Duration::from_millis(10);
+const MOST_HEAD_START: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forty_addresses_are_all_tried_within_a_second() {
+        assert_eq!(head_start(2), MOST_HEAD_START);
+        assert_eq!(head_start(16), MOST_HEAD_START);
+        assert_eq!(head_start(40) * 40, ALL_TRIED);
+        assert_eq!(head_start(1000), LEAST_HEAD_START);
+    }
+}
