@@ -12,6 +12,7 @@
 mod adjtime;
 mod binaries;
 mod certs;
+mod chronyd;
 mod faketime;
 mod peer;
 mod ports;
@@ -22,6 +23,7 @@ mod server;
 pub use adjtime::{Adjtime, Report};
 pub use binaries::bin;
 pub use certs::{Certs, ServerCert};
+pub use chronyd::Chronyd;
 pub use faketime::{faketime, faketime_by};
 pub use peer::Peer;
 pub use ports::{closed_port, silent_port};

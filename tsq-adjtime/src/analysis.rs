@@ -24,6 +24,8 @@ pub struct Analysis {
     pub combined: Result<Combined, NoResult>,
     /// Whether servers that we know to be the right ones decided.
     pub authenticated: bool,
+    /// Whether plain NTP decided, as the user allowed.
+    pub by_ntp: bool,
     /// What became of each server.
     pub verdicts: Vec<Verdict>,
 }
@@ -73,6 +75,9 @@ impl fmt::Display for NoResult {
                 "none of {servers} servers gave a usable answer; {refused} certificate{} refused",
                 if *refused == 1 { " was" } else { "s were" }
             ),
+            Self::NoSelection(none @ NoSelection::Unauthenticated { .. }) => {
+                write!(f, "{none}: --allow-ntp lets plain NTP decide")
+            }
             Self::NoSelection(none) => none.fmt(f),
             Self::Distrusted(distrust) => distrust.fmt(f),
         }
@@ -180,11 +185,15 @@ impl Analysis {
                 None => unusable(&sources[index]),
             },
         };
+        let verdicts: Vec<Verdict> = (0..sources.len()).map(verdict).collect();
+        let used_ntp = (0..sources.len())
+            .any(|index| verdicts[index].is_used() && sources[index].trust == TrustKind::None);
         Self {
-            verdicts: (0..sources.len()).map(verdict).collect(),
+            verdicts,
             estimates,
             rejected: filtered.into_iter().map(|f| f.rejected).collect(),
             combined: combined.map(|combined| named(&combined, &voters)),
+            by_ntp: used_ntp && !selection.authenticated,
             authenticated: selection.authenticated,
         }
     }
@@ -211,7 +220,7 @@ fn candidate(
         .map(|(newest, own)| (newest - own).abs());
     Candidate {
         estimate,
-        authenticated: source.trust != TrustKind::Insecure,
+        authenticated: !matches!(source.trust, TrustKind::Insecure | TrustKind::None),
         // Answers that say otherwise are refused one by one.
         synchronised: true,
         age: age.unwrap_or_default(),
@@ -290,7 +299,7 @@ fn same_as(sources: &[SourceReport], index: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use tsq_client::{SampleReport, Transport};
+    use tsq_client::{Protocol, SampleReport, Transport};
 
     use super::*;
 
@@ -298,6 +307,8 @@ mod tests {
         SourceReport {
             server: "s".into(),
             address: address.parse().ok(),
+            protocol: Protocol::Tsq,
+            attempts: Vec::new(),
             transport: None,
             trust: TrustKind::Pin,
             presented: None,

@@ -76,6 +76,26 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "median")]
     pub combine: CombineArg,
 
+    /// What to try where TSQ gets no answer, as the port may be blocked; NTS is held to the same certificates [default: nts; none with --transport, --verify-key or --insecure]
+    #[arg(long, value_name = "PROTOCOLS", value_delimiter = ',', value_enum)]
+    pub fallback: Vec<FallbackArg>,
+
+    /// What servers must be to decide: NTP, which nothing authenticates, otherwise only refines what others allow
+    #[arg(long, value_enum, default_value = "authenticated")]
+    pub min_trust: MinTrustArg,
+
+    /// Fall back to plain NTP as well and, if nothing else answers, let it decide: whoever is on the way could then set this clock. Ends with exit code 8 where it did
+    #[arg(long)]
+    pub allow_ntp: bool,
+
+    /// TCP port of NTS key exchange
+    #[arg(long, default_value_t = 4460, value_parser = clap::value_parser!(u16).range(1..))]
+    pub nts_port: u16,
+
+    /// UDP port of plain NTP
+    #[arg(long, default_value_t = 123, value_parser = clap::value_parser!(u16).range(1..))]
+    pub ntp_port: u16,
+
     /// Measure and say what would be done; needs no privilege
     #[arg(long)]
     pub dry_run: bool,
@@ -293,6 +313,26 @@ pub enum BootstrapArg {
     Always,
 }
 
+/// What is tried where TSQ gets no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FallbackArg {
+    /// Network Time Security: authenticated as TSQ is
+    Nts,
+    /// Plain NTP: not authenticated
+    Ntp,
+    /// Nothing
+    None,
+}
+
+/// What servers must be to decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MinTrustArg {
+    /// Known by their certificates: TSQ or NTS
+    Authenticated,
+    /// Anyone, where nobody authenticated answers
+    None,
+}
+
 /// How offsets become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CombineArg {
@@ -339,7 +379,8 @@ Positive offset: this host's clock is behind.
 Exit codes: 0 adjusted, or nothing to do (or, with --dry-run, measured); 1 something failed here (with
 verify-receipt: a receipt does not hold); 2 usage;
 3 no usable answer; 4 the servers disagree or too few agree; 5 offset past
---max-offset; 6 no permission to set the clock; 7 no answer that can be trusted: certificates refused, or dates that waited do not hold.
+--max-offset; 6 no permission to set the clock; 7 no answer that can be trusted: certificates refused, or dates that waited do not hold;
+8 as 0, but plain NTP alone decided (--allow-ntp).
 
 Examples:
   tsq-adjtime --dry-run time1.example time2.example

@@ -51,6 +51,8 @@ struct Result {
 struct Source {
     server: String,
     address: Option<String>,
+    protocol: &'static str,
+    attempts: Vec<Attempt>,
     transport: Option<&'static str>,
     trust: &'static str,
     certificate: Option<Certificate>,
@@ -75,6 +77,12 @@ struct Source {
 struct FollowUps {
     used: u32,
     refused: BTreeMap<&'static str, u32>,
+}
+
+#[derive(Serialize)]
+struct Attempt {
+    protocol: &'static str,
+    problem: String,
 }
 
 #[derive(Serialize)]
@@ -202,6 +210,8 @@ fn source(outcome: &Outcome, index: usize) -> Source {
     Source {
         server: report.server.clone(),
         address: report.address.map(|address| address.to_string()),
+        protocol: report.protocol.name(),
+        attempts: report.attempts.iter().map(attempt).collect(),
         transport: report.transport.map(tsq_client::Transport::name),
         trust: report.trust.name(),
         certificate: report.presented.as_ref().map(certificate),
@@ -226,6 +236,13 @@ fn source(outcome: &Outcome, index: usize) -> Source {
         verdict: verdict.name(),
         reason: (!is_plainly_used(verdict)).then(|| verdict.to_string()),
         samples: samples(report, &outcome.analysis.rejected[index]),
+    }
+}
+
+fn attempt(attempt: &tsq_client::Attempt) -> Attempt {
+    Attempt {
+        protocol: attempt.protocol.name(),
+        problem: attempt.problem.clone(),
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Exit {
     NoPermission = 6,
     /// No answer that can be trusted: certificates refused, or a time that cannot be true.
     TrustRefused = 7,
+    /// As [`Self::Done`], by servers that nothing authenticates.
+    Unauthenticated = 8,
 }
 
 impl Exit {

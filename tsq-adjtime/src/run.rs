@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use tsq_algo::{Combined, Decision, NoSelection, Policy, RESOLUTION, decide};
-use tsq_client::Session;
+use tsq_client::{Fallback, Session, SourceReport};
 use tsq_clock::{Clock, ClockError, DryRun, Limits, SystemClock};
 use tsq_proto::{HostTime, Offset};
 
@@ -168,7 +168,7 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
         keys: settings.bootstrap_servers,
     };
     let servers = settings.servers_for(rule.clock);
-    let mut session = Session::new(servers, settings.options.clone()).map_err(internal)?;
+    let mut session = Session::new(servers.clone(), settings.options.clone()).map_err(internal)?;
     let mut line = Line::new(!view.json);
     let verify = settings.verify && !settings.dry_run;
     let end = start + settings.timeout;
@@ -177,9 +177,9 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
     } else {
         end
     };
-    let mut sources = session
-        .measure(first_end, &mut |progress| line.show(progress))
-        .map_err(internal)?;
+    let fallback = settings.ladder.map(|ladder| Fallback::new(servers, ladder));
+    let mut measure = |end: Instant| measure(&mut session, fallback.as_ref(), end, &mut line);
+    let mut sources = measure(first_end).map_err(internal)?;
     let (analysis, trust) = trust::decide(&mut sources, clock.read(), &rule, &settings.choice);
     let (action, mut exit) = adjust(&analysis, &policy, clock.as_mut());
     // The clock may have been set by now: what follows must not hide that.
@@ -198,9 +198,7 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
     }
     let adjusted = matches!(action, Action::Slew { .. } | Action::Step { .. });
     let remaining = if adjusted && verify {
-        let again = session
-            .measure(end, &mut |progress| line.show(progress))
-            .map_err(internal)?;
+        let again = measure(end).map_err(internal)?;
         Some(Remaining {
             measured: Analysis::of(&again, &settings.choice).combined,
         })
@@ -237,11 +235,32 @@ fn permission() -> Result<(), Unusable> {
         })
 }
 
+/// Asks all servers, and by other protocols those that TSQ does not reach.
+fn measure(
+    session: &mut Session,
+    fallback: Option<&Fallback>,
+    end: Instant,
+    line: &mut Line,
+) -> io::Result<Vec<SourceReport>> {
+    if let Some(fallback) = fallback {
+        let left = end.saturating_duration_since(Instant::now());
+        session.on_trouble(PATIENCE.min(left / 3), fallback.starter(end));
+    }
+    let mut sources = session.measure(end, &mut |progress| line.show(progress))?;
+    if let Some(fallback) = fallback {
+        fallback.collect(&mut sources, end);
+    }
+    Ok(sources)
+}
+
 /// Does to `clock` what the analysis and the policy call for.
 pub fn adjust(analysis: &Analysis, policy: &Policy, clock: &mut dyn Clock) -> (Action, Exit) {
     match &analysis.combined {
-        Ok(combined) => apply(combined, policy, clock)
-            .unwrap_or_else(|error| (Action::refused(error.to_string()), exit_of(&error))),
+        Ok(combined) => match apply(combined, policy, clock) {
+            Ok((action, Exit::Done)) if analysis.by_ntp => (action, Exit::Unauthenticated),
+            Ok(done) => done,
+            Err(error) => (Action::refused(error.to_string()), exit_of(&error)),
+        },
         Err(no_result) => {
             let exit = match no_result {
                 NoResult::NoAnswer { .. } => Exit::NoAnswer,
@@ -336,6 +355,9 @@ pub(crate) fn internal(error: io::Error) -> Unusable {
         problem: error.to_string(),
     }
 }
+
+/// How long TSQ has before the next rung is tried as well.
+const PATIENCE: Duration = Duration::from_millis(600);
 
 /// How much of the time the first measurement may take when a second is to follow.
 const FIRST_SHARE: f64 = 0.8;

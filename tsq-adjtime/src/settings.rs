@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tsq_algo::{Limits, Mark, Method, Policy, Rules};
-use tsq_client::{ClientIdentity, Dates, Options, Server, Target, TransportChoice, Trust};
+use tsq_client::{ClientIdentity, Dates, Ladder, Options, Server, Target, TransportChoice, Trust};
 use tsq_keys::VerifyKeys;
 
 use crate::analysis::Choice;
-use crate::args::{Args, BootstrapArg, CombineArg, TransportArg};
+use crate::args::{Args, BootstrapArg, CombineArg, FallbackArg, MinTrustArg, TransportArg};
 use crate::memory::Keeping;
 use crate::outcome::Exit;
 use crate::trust::Standing;
@@ -23,6 +23,8 @@ pub struct Settings {
     pub options: Options,
     /// How to choose among them.
     pub choice: Choice,
+    /// What to try where TSQ does not get through; None: nothing.
+    pub ladder: Option<Ladder>,
     /// What to do about the offset.
     pub policy: Policy,
     /// Time for everything.
@@ -85,6 +87,7 @@ impl Settings {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| usage(error.to_string()))?;
         let choice = choice(args).map_err(usage)?;
+        let ladder = ladder(args).map_err(usage)?;
         let trust = trust(args)?;
         let identity = identity(args)?;
         let servers = targets
@@ -120,6 +123,7 @@ impl Settings {
                 keys: verify_keys(args)?.map(Arc::new),
             },
             choice,
+            ladder,
             policy,
             timeout: duration(args.timeout),
             dry_run: args.dry_run,
@@ -167,6 +171,35 @@ const COMMANDS: [&str; 6] = [
     "check",
 ];
 
+/// The rungs below TSQ. On by default is only what is authenticated, and only where TSQ was not asked for in a
+/// way that nothing else can serve.
+fn ladder(args: &Args) -> Result<Option<Ladder>, String> {
+    let wants = |rung| args.fallback.contains(&rung);
+    if wants(FallbackArg::None) && (args.fallback.len() > 1 || args.allow_ntp) {
+        return Err("--fallback none leaves nothing to fall back to: leave out the others".into());
+    }
+    let tsq_only = [
+        (
+            !args.verify_key.is_empty(),
+            "--verify-key: NTS and NTP answers carry no signatures",
+        ),
+        (args.insecure, "--insecure: it looks at TSQ servers only"),
+    ];
+    let asked = !args.fallback.is_empty() || args.allow_ntp;
+    if let Some((_, why)) = tsq_only.iter().find(|(is, _)| *is) {
+        if asked && !wants(FallbackArg::None) {
+            return Err(format!("--fallback does not go with {why}"));
+        }
+        return Ok(None);
+    }
+    let by_default = args.fallback.is_empty() && args.transport == TransportArg::Auto;
+    let nts = (wants(FallbackArg::Nts) || by_default).then_some(args.nts_port);
+    let ntp = (wants(FallbackArg::Ntp) || args.allow_ntp).then_some(args.ntp_port);
+    let queries = args.queries;
+    let ladder = Ladder { nts, ntp, queries };
+    Ok((nts.is_some() || ntp.is_some()).then_some(ladder))
+}
+
 fn choice(args: &Args) -> Result<Choice, String> {
     let named = [("--prefer", &args.prefer), ("--trust", &args.trust)];
     for (option, names) in named {
@@ -187,7 +220,9 @@ fn choice(args: &Args) -> Result<Choice, String> {
         rules: Rules {
             min_sources,
             // Without a check of certificates nobody is known; --dry-run goes with it.
-            allow_unauthenticated: args.insecure,
+            allow_unauthenticated: args.insecure
+                || args.allow_ntp
+                || args.min_trust == MinTrustArg::None,
             method: match args.combine {
                 CombineArg::Median => Method::Median,
                 CombineArg::Weighted => Method::Weighted,
@@ -280,6 +315,47 @@ mod tests {
             resolve(&["a", "--ca", "/nonexistent"]).unwrap_err().exit,
             Exit::Usage
         );
+    }
+
+    #[test]
+    fn only_authenticated_rungs_are_there_by_default() {
+        let ladder = |words: &[&str]| {
+            let ladder = resolve(&[&["a", "--pin", PIN], words].concat())
+                .unwrap()
+                .ladder;
+            ladder.map(|ladder| (ladder.nts.is_some(), ladder.ntp.is_some()))
+        };
+        for (words, expected) in [
+            (&[][..], Some((true, false))),
+            (&["--fallback", "none"], None),
+            (&["--fallback", "ntp"], Some((false, true))),
+            (&["--fallback", "nts,ntp"], Some((true, true))),
+            (&["--allow-ntp"], Some((true, true))),
+            (&["--transport", "stream"], None),
+            (
+                &["--transport", "stream", "--fallback", "nts"],
+                Some((true, false)),
+            ),
+        ] {
+            assert_eq!(ladder(words), expected, "{words:?}");
+        }
+        let decides = |words: &[&str]| {
+            let settings = resolve(&[&["a", "--pin", PIN], words].concat()).unwrap();
+            settings.choice.rules.allow_unauthenticated
+        };
+        assert!(!decides(&["--fallback", "nts,ntp"]));
+        assert!(decides(&["--allow-ntp"]) && decides(&["--min-trust", "none"]));
+    }
+
+    #[test]
+    fn fallback_that_cannot_be_is_a_usage_error() {
+        for words in [
+            &["a", "--insecure", "--dry-run", "--allow-ntp"][..],
+            &["a", "--pin", PIN, "--fallback", "none,nts"],
+            &["a", "--pin", PIN, "--fallback", "none", "--allow-ntp"],
+        ] {
+            assert_eq!(resolve(words).unwrap_err().exit, Exit::Usage, "{words:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tsq_algo::{Combined, SourceEstimate};
 use tsq_client::trust::Presented;
-use tsq_client::{SourceReport, Timestamps, TrustRefusal};
+use tsq_client::{Protocol, SourceReport, Timestamps, TrustRefusal};
 use tsq_proto::Offset;
 use tsq_proto::time::Span;
 
@@ -43,8 +43,9 @@ pub fn print(outcome: &Outcome, verbose: bool, out: &mut dyn Write) -> io::Resul
         let row = row(source, &label, outcome.analysis.estimates[index], width);
         writeln!(
             out,
-            "{row}  {}{verdict}{}",
+            "{row}  {}{verdict}{}{}",
             paint.verdict(verdict),
+            detours(source),
             paint.plain()
         )?;
         if verbose {
@@ -89,6 +90,19 @@ fn row(
     format!(
         "{label:width$}  {stratum:>7}  {samples:>7}  {offset:>12}  {delay:>10}  {bound:>10}  {stamps:16}"
     )
+}
+
+/// What it was asked by, if not by TSQ, and what else was tried.
+fn detours(source: &SourceReport) -> String {
+    let mut words = match source.protocol {
+        Protocol::Tsq => String::new(),
+        Protocol::Nts => " [by NTS]".to_string(),
+        Protocol::Ntp => " [by NTP, not authenticated]".to_string(),
+    };
+    for attempt in &source.attempts {
+        words.push_str(&format!("; {}: {}", attempt.protocol, attempt.problem));
+    }
+    words
 }
 
 fn print_samples(outcome: &Outcome, index: usize, out: &mut dyn Write) -> io::Result<()> {

@@ -175,7 +175,7 @@ fn wrong_value_is_refused() {
         ("/action", json!("step")), // which has no reason
         ("/reason", Value::Null),
         ("/slew_ns", json!(1)), // of no slew
-        ("/exit_code", json!(8)),
+        ("/exit_code", json!(9)),
         ("/dry_run", json!("yes")),
         ("/round_trips", json!(-1)),
         ("/sources", json!([])),

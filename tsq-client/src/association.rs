@@ -11,6 +11,7 @@ use tsq_proto::{Nonce, Request};
 
 use crate::address_race::{Link, Race, of_io};
 use crate::failure::Failure;
+use crate::fallback::{Protocol, may_be_blocked};
 use crate::queries::Queries;
 use crate::report::{Rejection, SourceReport, Transport};
 use crate::resolve::Resolver;
@@ -191,7 +192,7 @@ impl Association {
         let count = match self.transport {
             Some(Transport::Datagram) => carries.datagrams,
             Some(Transport::Stream) => carries.stream_frames,
-            None => 0,
+            Some(Transport::Udp) | None => 0,
         };
         self.queries.departed(count, departure);
     }
@@ -231,6 +232,15 @@ impl Association {
         }
     }
 
+    /// Whether TSQ gets nowhere with this server: it failed, or was silent for `patience`.
+    pub(crate) fn is_in_trouble(&self, elapsed: Duration, patience: Duration) -> bool {
+        let heard = !self.queries.samples.is_empty() || matches!(self.phase, Phase::Resolving);
+        match &self.failure {
+            Some(failure) => !heard && may_be_blocked(failure),
+            None => !heard && elapsed >= patience,
+        }
+    }
+
     /// What there is when the time is up, or everything is done.
     pub(crate) fn finish(&self, options: &Options, waited: Duration) -> SourceReport {
         let usable = self
@@ -255,6 +265,8 @@ impl Association {
         SourceReport {
             server: self.server.target.given.clone(),
             address,
+            protocol: Protocol::Tsq,
+            attempts: Vec::new(),
             transport: self.transport,
             trust: self.server.trust.kind(),
             presented: self.presented.clone(),
@@ -373,6 +385,8 @@ impl Association {
                 // More credit may come; after a fallback, datagrams may still be answered.
                 Err(OpenError::NotAllowed | OpenError::Closed) => return false,
             },
+            // Not of QUIC, and never chosen here.
+            Transport::Udp => return false,
         }
         true
     }

@@ -27,6 +27,7 @@
 mod address_race;
 mod association;
 mod failure;
+pub mod fallback;
 mod follow_ups;
 mod queries;
 mod report;
@@ -37,6 +38,7 @@ mod terms;
 pub mod trust;
 
 pub use failure::Failure;
+pub use fallback::{Attempt, Fallback, Ladder, Protocol};
 pub use follow_ups::FollowUpCounts;
 pub use report::{Answer, Rejection, SampleReport, SourceReport, Timestamps, Transport};
 pub use session::{Options, Progress, Session, TransportChoice};

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tsq_proto::{Refusal, Sample};
 
 use crate::failure::Failure;
+use crate::fallback::{Attempt, Protocol};
 use crate::follow_ups::FollowUpCounts;
 use crate::trust::{Presented, TrustKind, TrustRefusal};
 
@@ -15,6 +16,10 @@ pub struct SourceReport {
     pub server: String,
     /// The address that was used.
     pub address: Option<SocketAddr>,
+    /// What it was asked by in the end.
+    pub protocol: Protocol,
+    /// What was tried besides, and why it failed.
+    pub attempts: Vec<Attempt>,
     /// How it was asked; None if it never came to that.
     pub transport: Option<Transport>,
     /// What made us believe it.
@@ -125,6 +130,8 @@ pub enum Rejection {
     Unsynchronised,
     /// Its server's certificate turned out not to hold.
     Distrusted,
+    /// One of NTP's reasons.
+    Ntp(tsq_ntp::Refusal),
 }
 
 impl Rejection {
@@ -136,6 +143,7 @@ impl Rejection {
             Self::TooLong => "malformed",
             Self::Unsynchronised => "unsynchronised",
             Self::Distrusted => "distrusted",
+            Self::Ntp(refusal) => refusal.name(),
         }
     }
 }
@@ -150,6 +158,7 @@ impl std::fmt::Display for Rejection {
             Self::Unsynchronised => {
                 f.write_str("the server says that its clock is not synchronised")
             }
+            Self::Ntp(refusal) => refusal.fmt(f),
             Self::Distrusted => f.write_str("the server's certificate does not hold"),
             Self::TooLong => f.write_str("the answer is longer than any answer can be"),
         }
@@ -163,14 +172,17 @@ pub enum Transport {
     Datagram,
     /// A bidirectional stream for each query.
     Stream,
+    /// A UDP packet for each query, without QUIC: NTS and NTP.
+    Udp,
 }
 
 impl Transport {
-    /// `datagram` or `stream`.
+    /// `datagram`, `stream` or `udp`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Datagram => "datagram",
             Self::Stream => "stream",
+            Self::Udp => "udp",
         }
     }
 }

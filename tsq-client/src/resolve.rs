@@ -37,19 +37,14 @@ impl Resolver {
     /// Starts to resolve; the result comes from [`Self::poll`], after a wake-up.
     pub(crate) fn start(&self, server: usize, target: &Target) {
         let (sender, waker, port) = (self.sender.clone(), self.waker.clone(), target.port);
-        let name = match &target.host {
-            Host::Address(ip) => {
-                return self.done(server, Ok(vec![SocketAddr::new(*ip, port)]));
-            }
-            Host::Name(name) => name.clone(),
+        let host = target.host.clone();
+        let Host::Name(name) = &host else {
+            return self.done(server, addresses_of(&host, port));
         };
         let spawned = std::thread::Builder::new()
             .name(format!("resolve {name}"))
             .spawn(move || {
-                let result = match (name.as_str(), port).to_socket_addrs() {
-                    Ok(found) => Ok(in_order(found.collect())),
-                    Err(error) => Err(error.to_string()),
-                };
+                let result = addresses_of(&host, port);
                 // Nobody listens when the run has ended by its timeout.
                 let _ = sender.send(Resolved { server, result });
                 waker.wake();
@@ -67,6 +62,20 @@ impl Resolver {
         // The receiver lives as long as `self`.
         let _ = self.sender.send(Resolved { server, result });
         self.waker.wake();
+    }
+}
+
+/// The addresses of a host in the order to try; waits for the system's resolver.
+///
+/// # Errors
+/// The resolver's words.
+pub(crate) fn addresses_of(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
+    match host {
+        Host::Address(ip) => Ok(vec![SocketAddr::new(*ip, port)]),
+        Host::Name(name) => match (name.as_str(), port).to_socket_addrs() {
+            Ok(found) => Ok(in_order(found.collect())),
+            Err(error) => Err(error.to_string()),
+        },
     }
 }
 

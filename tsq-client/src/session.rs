@@ -77,6 +77,14 @@ pub struct Session {
     wake: Wake,
     batch: Batch,
     buffer: Vec<u8>,
+    trouble: Option<Trouble>,
+}
+
+/// Who wants to hear of servers that TSQ does not reach.
+struct Trouble {
+    patience: Duration,
+    settled: Vec<bool>,
+    call: Box<dyn FnMut(usize) -> bool>,
 }
 
 impl Session {
@@ -96,6 +104,7 @@ impl Session {
             wake,
             batch: Batch::new(),
             buffer: Vec::with_capacity(2048),
+            trouble: None,
         })
     }
 
@@ -117,10 +126,9 @@ impl Session {
         loop {
             let now = Instant::now();
             self.advance(now);
-            let done = self
-                .associations
-                .iter()
-                .filter(|association| association.is_done())
+            self.tell_trouble(now - start);
+            let done = (0..self.associations.len())
+                .filter(|&index| self.is_settled(index) || self.associations[index].is_done())
                 .count();
             let servers = self.associations.len();
             progress(&Progress {
@@ -142,11 +150,36 @@ impl Session {
             .collect())
     }
 
+    /// Calls `call` with the number of a server as long as TSQ gets nowhere with it: if it fails, or after `patience`
+    /// without an answer. Asking it goes on, but once `call` says so the measurement does not wait for it.
+    pub fn on_trouble(&mut self, patience: Duration, call: impl FnMut(usize) -> bool + 'static) {
+        self.trouble = Some(Trouble {
+            patience,
+            settled: vec![false; self.associations.len()],
+            call: Box::new(call),
+        });
+    }
+
     /// Tells the servers that no more will be asked.
     pub fn close(mut self) {
         let now = Instant::now();
         self.engine.close_all(now, 0, "done");
         self.flush(now);
+    }
+
+    fn is_settled(&self, index: usize) -> bool {
+        let trouble = self.trouble.as_ref();
+        trouble.is_some_and(|trouble| trouble.settled[index])
+    }
+
+    fn tell_trouble(&mut self, elapsed: Duration) {
+        let Some(trouble) = &mut self.trouble else {
+            return;
+        };
+        for (index, association) in self.associations.iter().enumerate() {
+            trouble.settled[index] =
+                association.is_in_trouble(elapsed, trouble.patience) && (trouble.call)(index);
+        }
     }
 
     /// Does everything that is due: names resolved, timers, addresses to try, queries to send.

@@ -104,6 +104,8 @@ pub enum TrustKind {
     CaAndPin,
     /// None: the certificate is not checked.
     Insecure,
+    /// None: there is no certificate (plain NTP).
+    None,
 }
 
 impl TrustKind {
@@ -115,6 +117,7 @@ impl TrustKind {
             Self::Pin => "pin",
             Self::CaAndPin => "ca+pin",
             Self::Insecure => "insecure",
+            Self::None => "none",
         }
     }
 }

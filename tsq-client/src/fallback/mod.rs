@@ -1,0 +1,234 @@
+//! What is tried where TSQ does not get through: NTS, and if allowed plain NTP.
+//!
+//! Blocking a port must not lower anybody's guard unseen: what was used instead, and why, is in the report
+//! ([`SourceReport::protocol`], [`SourceReport::attempts`]); NTS is held to the same roots and pins as TSQ, and an NTP
+//! source is marked as one that nothing authenticates.
+
+mod rungs;
+
+use std::fmt;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+use crate::report::SourceReport;
+use crate::trust::Server;
+
+/// What a server was asked by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// TSQ, by datagrams or streams.
+    #[default]
+    Tsq,
+    /// Network Time Security (RFC 8915).
+    Nts,
+    /// Plain NTP (RFC 5905): nothing shows who answers.
+    Ntp,
+}
+
+/// A rung that did not bear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// What was tried.
+    pub protocol: Protocol,
+    /// Why it failed, in words.
+    pub problem: String,
+}
+
+/// Which rungs there are below TSQ, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ladder {
+    /// Whether to try NTS, and at which TCP port.
+    pub nts: Option<u16>,
+    /// Whether to try plain NTP, and at which UDP port.
+    pub ntp: Option<u16>,
+    /// Samples wanted of a server.
+    pub queries: u16,
+}
+
+/// The ladders of a session's servers.
+///
+/// Each server's runs on a thread of its own, so that neither a resolver nor a silent host holds up the others.
+pub struct Fallback {
+    inner: Arc<Inner>,
+    receiver: Receiver<(usize, Outcome)>,
+}
+
+struct Inner {
+    servers: Vec<Server>,
+    ladder: Ladder,
+    begun: Mutex<Vec<bool>>,
+    answered: Mutex<Vec<bool>>,
+    sender: Mutex<Sender<(usize, Outcome)>>,
+}
+
+/// What a ladder ended in: the report of the rung that bore, if one did, and the rungs that did not.
+struct Outcome {
+    report: Option<SourceReport>,
+    attempts: Vec<Attempt>,
+}
+
+impl Fallback {
+    /// Nothing is asked yet.
+    pub fn new(servers: Vec<Server>, ladder: Ladder) -> Self {
+        let (sender, receiver) = channel();
+        let none = || Mutex::new(vec![false; servers.len()]);
+        let (begun, answered) = (none(), none());
+        Self {
+            inner: Arc::new(Inner {
+                servers,
+                ladder,
+                begun,
+                answered,
+                sender: Mutex::new(sender),
+            }),
+            receiver,
+        }
+    }
+
+    /// What starts the ladder of the server with this number: for [`Session::on_trouble`](crate::Session::on_trouble).
+    pub fn starter(&self, deadline: Instant) -> impl FnMut(usize) -> bool + use<> {
+        let inner = Arc::clone(&self.inner);
+        move |index| {
+            Inner::begin(&inner, index, deadline);
+            inner.answered.lock().is_ok_and(|answered| answered[index])
+        }
+    }
+
+    /// Puts what the ladders found in place of the reports of servers that TSQ could not reach.
+    ///
+    /// A server that answered by TSQ after all keeps that.
+    pub fn collect(&self, reports: &mut [SourceReport], deadline: Instant) {
+        let mut awaited: Vec<usize> = (0..reports.len())
+            .filter(|&index| calls_for_fallback(&reports[index]))
+            .collect();
+        for &index in &awaited {
+            Inner::begin(&self.inner, index, deadline);
+        }
+        while !awaited.is_empty() {
+            let left = (deadline + GRACE).saturating_duration_since(Instant::now());
+            let Ok((index, outcome)) = self.receiver.recv_timeout(left) else {
+                break;
+            };
+            if awaited.contains(&index) {
+                awaited.retain(|one| *one != index);
+                replace(&mut reports[index], outcome);
+            }
+        }
+        // The next measurement begins anew; what comes late from this one is for nobody.
+        for flags in [&self.inner.begun, &self.inner.answered] {
+            if let Ok(mut flags) = flags.lock() {
+                flags.fill(false);
+            }
+        }
+        while self.receiver.try_recv().is_ok() {}
+    }
+}
+
+impl Inner {
+    fn begin(this: &Arc<Self>, index: usize, deadline: Instant) {
+        let Ok(mut begun) = this.begun.lock() else {
+            return;
+        };
+        if begun.get(index) != Some(&false) || (this.ladder.nts, this.ladder.ntp) == (None, None) {
+            return;
+        }
+        begun[index] = true;
+        let Ok(sender) = this.sender.lock().map(|sender| sender.clone()) else {
+            return;
+        };
+        let inner = Arc::clone(this);
+        let late = sender.clone();
+        let spawned = std::thread::Builder::new()
+            .name(format!("fallback {index}"))
+            .spawn(move || {
+                let outcome = rungs::climb_down(&inner.servers[index], inner.ladder, deadline);
+                if let Ok(mut answered) = inner.answered.lock() {
+                    answered[index] = outcome.report.is_some();
+                }
+                // Nobody listens when the run has ended by its timeout.
+                let _ = sender.send((index, outcome));
+            });
+        if let Err(error) = spawned {
+            let attempts = vec![Attempt {
+                protocol: Protocol::Nts,
+                problem: format!("no thread to ask with: {error}"),
+            }];
+            let _ = late.send((
+                index,
+                Outcome {
+                    report: None,
+                    attempts,
+                },
+            ));
+        }
+    }
+}
+
+impl Protocol {
+    /// `tsq`, `nts` or `ntp`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tsq => "tsq",
+            Self::Nts => "nts",
+            Self::Ntp => "ntp",
+        }
+    }
+}
+
+/// As people write it.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tsq => "TSQ",
+            Self::Nts => "NTS",
+            Self::Ntp => "NTP",
+        })
+    }
+}
+
+/// Whether another protocol could do better: TSQ got nowhere at all.
+pub(crate) fn may_be_blocked(failure: &Failure) -> bool {
+    match failure {
+        Failure::Silent { .. }
+        | Failure::Unreachable { .. }
+        | Failure::PortClosed { .. }
+        | Failure::NotTsq { .. }
+        | Failure::Connection { .. }
+        | Failure::Trust { .. }
+        | Failure::Unanswered { refused: 0, .. } => true,
+        Failure::Unresolved { .. }
+        | Failure::NoDatagrams
+        | Failure::NoStreams
+        | Failure::NoSamples
+        | Failure::Unanswered { .. } => false,
+    }
+}
+
+fn calls_for_fallback(report: &SourceReport) -> bool {
+    report.samples.is_empty() && report.failure.as_ref().is_some_and(may_be_blocked)
+}
+
+fn replace(report: &mut SourceReport, outcome: Outcome) {
+    let Outcome {
+        report: found,
+        mut attempts,
+    } = outcome;
+    match (found, &report.failure) {
+        (Some(found), Some(failure)) => {
+            attempts.insert(
+                0,
+                Attempt {
+                    protocol: Protocol::Tsq,
+                    problem: failure.to_string(),
+                },
+            );
+            *report = SourceReport { attempts, ..found };
+        }
+        _ => report.attempts = attempts,
+    }
+}
+
+/// A thread that stops at the deadline needs a moment to say so.
+const GRACE: Duration = Duration::from_millis(50);
