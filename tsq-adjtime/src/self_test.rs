@@ -149,7 +149,7 @@ struct LocalServer {
     address: SocketAddr,
     pin: Pin,
     stopper: Stopper,
-    thread: std::thread::JoinHandle<std::io::Result<tsq_server::service::Counts>>,
+    thread: std::thread::JoinHandle<std::io::Result<tsq_server::counts::Counts>>,
 }
 
 impl LocalServer {
@@ -166,6 +166,7 @@ impl LocalServer {
         let role = Role::Server {
             streams: 16,
             idle: Duration::from_secs(30),
+            buffer: 16 * 1024,
         };
         let config = tls::server(certificate, role).map_err(|error| failed(&error))?;
         let service = Service::bind((Ipv4Addr::LOCALHOST, 0).into(), config, Teller::vouching())

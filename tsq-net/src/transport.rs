@@ -16,6 +16,8 @@ pub enum Role {
         streams: u16,
         /// A silent connection is dropped after this long.
         idle: Duration,
+        /// Bytes that are buffered for a connection, each way.
+        buffer: u32,
     },
 }
 
@@ -31,7 +33,7 @@ pub fn transport(role: Role) -> Arc<TransportConfig> {
         .send_fairness(false)
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
-        .stream_receive_window(VarInt::from_u32(1024))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(16 * 1024))
         .send_window(16 * 1024)
         .max_concurrent_uni_streams(VarInt::from_u32(0))
@@ -45,7 +47,11 @@ pub fn transport(role: Role) -> Arc<TransportConfig> {
         Role::Server {
             streams,
             idle: time,
+            buffer,
         } => config
+            .stream_receive_window(VarInt::from_u32(buffer.min(STREAM_WINDOW)))
+            .receive_window(VarInt::from_u32(buffer))
+            .send_window(buffer.into())
             .max_concurrent_bidi_streams(VarInt::from_u32(u32::from(streams)))
             .crypto_buffer_size(8 * 1024)
             .max_idle_timeout(idle(time)),
@@ -58,6 +64,9 @@ pub fn transport(role: Role) -> Arc<TransportConfig> {
 /// QUIC's default of 333 ms means a second of waiting, a third of a one-shot client's whole time.
 /// On a path slower than 100 ms this costs one or two needless packets of the handshake.
 const INITIAL_RTT: Duration = Duration::from_millis(30);
+
+/// The longest request on a stream, or answer.
+const STREAM_WINDOW: u32 = 1024;
 
 const DATAGRAM_BUFFER: usize = 4 * 1024;
 

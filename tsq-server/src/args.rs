@@ -12,6 +12,7 @@ use tsq_net::MAX_SHARDS;
 use tsq_proto::profile::Profile;
 use tsq_proto::tlv::SourceType;
 
+use crate::limits::LimitArgs;
 use crate::rules::Prefix;
 
 /// Serves encrypted time (TSQ) over QUIC: datagrams and streams on one UDP port.
@@ -125,6 +126,13 @@ pub struct Args {
     /// chronyd's command socket, where not in the usual place
     #[arg(long, value_name = "PATH", help_heading = TOLD)]
     pub chrony_socket: Option<PathBuf>,
+
+    #[command(flatten)]
+    #[expect(
+        missing_docs,
+        reason = "a comment here would become the help of the whole program"
+    )]
+    pub limits: LimitArgs,
 
     /// How log lines look on standard error
     #[arg(long, value_enum, default_value = "text")]

@@ -10,10 +10,11 @@
 //!
 //! [`departures`] notes when answers left, for clients that ask to be told.
 //! A new process may replace one that serves ([`take_over`]).
+//! Who may do that, and how often, is for [`limits`] to say; what was done is in [`counts`].
+//!
 //! Beside them [`own_clock`] watches what this host's clock is worth.
 //!
-//! What is not here: limits for hostile crowds and metrics come
-//! with later work; the QUIC state machine is `tsq-net`'s and the wire `tsq-proto`'s.
+//! What is not here: the QUIC state machine is `tsq-net`'s and the wire `tsq-proto`'s.
 
 #![forbid(unsafe_code)]
 
@@ -21,7 +22,9 @@ pub mod answer;
 pub mod args;
 pub mod certificate;
 pub mod config;
+pub mod counts;
 pub mod departures;
+pub mod limits;
 pub mod listen;
 pub mod newest;
 pub mod own_clock;

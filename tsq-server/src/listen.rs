@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tsq_net::{Engine, Group, ServerConfig, ServerSecret};
 
+use crate::limits::{Limits, Shared};
 use crate::rules::Rules;
 use crate::service::Service;
 use crate::signals::Signals;
@@ -24,6 +25,10 @@ pub struct Served {
     pub rules: Arc<Rules>,
     /// Shards of an address that is not taken over.
     pub threads: usize,
+    /// What strangers may use.
+    pub limits: Limits,
+    /// What all shards of all addresses have together.
+    pub shared: Arc<Shared>,
 }
 
 /// An address that is ours, or about to be.
@@ -67,13 +72,19 @@ impl Served {
 
     fn services(&self, group: &Group, sockets: Vec<tsq_net::Socket>) -> io::Result<Vec<Service>> {
         let shards = group.shards();
+        // Rates are shared out at each address: what one does not use is nothing to the others.
+        let count = sockets.len();
         sockets
             .into_iter()
             .zip(shards)
             .map(|(socket, shard)| {
                 let engine = Engine::shard(Arc::clone(&self.config), &self.secret, shard);
-                Service::new(socket, engine, self.teller.clone())
-                    .map(|service| service.with_rules(Arc::clone(&self.rules)))
+                let service = Service::new(socket, engine, self.teller.clone())?;
+                Ok(service.with_rules(Arc::clone(&self.rules)).limited(
+                    &self.limits,
+                    count,
+                    Arc::clone(&self.shared),
+                ))
             })
             .collect()
     }

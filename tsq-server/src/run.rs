@@ -5,18 +5,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::PanicHookInfo;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tsq_net::tls;
-use tsq_net::{KernelClock, Role, ServerSecret, kernel_clock};
+use tsq_net::{KernelClock, ServerSecret, kernel_clock};
 use tsq_proto::EncodeError;
 
 use crate::args::{Args, LogFormat};
 use crate::config::Loaded;
+use crate::counts::Counts;
+use crate::limits::Shared;
 use crate::listen::Served;
 use crate::own_clock::{Watch, report as report_clock};
 use crate::reload::{self, LoadError, Reload};
-use crate::service::Counts;
 use crate::settings::{Contradiction, Settings};
 use crate::shards;
 use crate::signals::Signals;
@@ -148,8 +148,12 @@ fn run_with(settings: Settings) -> Result<(), RunError> {
         Some(offer) => offer.secret.clone(),
         None => ServerSecret::random().map_err(RunError::Running)?,
     };
-    let mut config = tls::server_with(reload.identities.clone(), reload.client_verifier(), ROLE)
-        .map_err(RunError::Tls)?;
+    let mut config = tls::server_with(
+        reload.identities.clone(),
+        reload.client_verifier(),
+        settings.role,
+    )
+    .map_err(RunError::Tls)?;
     config.token_key(secret.token_key());
     let holdover = settings.asking.holdover;
     let watch = Watch::start(settings.asking).map_err(RunError::Running)?;
@@ -166,6 +170,8 @@ fn run_with(settings: Settings) -> Result<(), RunError> {
         teller,
         rules: Arc::new(settings.rules),
         threads: settings.threads,
+        limits: settings.limits,
+        shared: Arc::new(Shared::new(&settings.limits)),
     };
     let (mut listeners, mut services) = (Vec::new(), Vec::new());
     for (&address, offer) in settings.listen.iter().zip(&mut offers) {
@@ -259,11 +265,7 @@ fn report(counts: &Counts) {
         denied = counts.denied,
         user_stamps = counts.user_stamps,
         unsent = counts.unsent,
+        retried = counts.retried,
         "served"
     );
 }
-
-const ROLE: Role = Role::Server {
-    streams: 16,
-    idle: Duration::from_secs(30),
-};

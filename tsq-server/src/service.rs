@@ -13,7 +13,9 @@ use tsq_proto::error::ErrorCode;
 use tsq_proto::{HostTime, Nonce};
 
 use crate::answer::{self, Answered, Earlier, MAX_ANSWER, Refused};
+use crate::counts::{Counters, Counts};
 use crate::departures::{Carrier, Departures};
+use crate::limits::{Gate, Limits, Shared};
 use crate::rules::Rules;
 use crate::streams::{Complete, Progress, Streams};
 use crate::teller::Teller;
@@ -31,53 +33,8 @@ pub struct Service {
     orders: Arc<AtomicU8>,
     /// When a client last asked for something.
     asked: Instant,
-    counts: Counts,
-}
-
-/// What a service has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Requests answered with the time, by datagram.
-    pub datagrams: u64,
-    /// Requests answered with the time, on a stream.
-    pub streams: u64,
-    /// Requests not answered with the time: malformed, too long, or asking what we do not have.
-    pub refused: u64,
-    /// Answers whose T2 is not the kernel's.
-    pub user_stamps: u64,
-    /// Packets the socket did not take.
-    pub unsent: u64,
-    /// Handshakes completed.
-    pub handshakes: u64,
-    /// Departures told in later answers.
-    pub follow_ups: u64,
-    /// Packets of clients that may not ask.
-    pub denied: u64,
-}
-
-impl Counts {
-    /// Adds what another shard has done.
-    pub fn add(&mut self, other: &Self) {
-        // Taken apart, so that none is forgotten.
-        let Self {
-            datagrams,
-            streams,
-            refused,
-            user_stamps,
-            unsent,
-            handshakes,
-            follow_ups,
-            denied,
-        } = other;
-        self.datagrams += datagrams;
-        self.streams += streams;
-        self.refused += refused;
-        self.user_stamps += user_stamps;
-        self.unsent += unsent;
-        self.handshakes += handshakes;
-        self.follow_ups += follow_ups;
-        self.denied += denied;
-    }
+    counters: Arc<Counters>,
+    gate: Gate,
 }
 
 /// Tells a [`Service`] on another thread to stop.
@@ -121,11 +78,15 @@ impl Service {
         Self::new(Socket::bind(address)?, Engine::server(config), teller)
     }
 
-    /// Serves what comes to `socket`, which `engine` answers.
+    /// Serves what comes to `socket`, which `engine` answers, without limits.
     ///
     /// # Errors
     /// No file descriptors are left.
     pub fn new(socket: Socket, engine: Engine, teller: Teller) -> std::io::Result<Self> {
+        let counters = Arc::<Counters>::default();
+        let limits = Limits::NONE;
+        let shared = Arc::new(Shared::new(&limits));
+        let gate = Gate::new(&limits, 1, shared, Arc::clone(&counters), Instant::now());
         Ok(Self {
             socket,
             engine,
@@ -137,7 +98,8 @@ impl Service {
             wake: Wake::new()?,
             orders: Arc::new(AtomicU8::new(SERVE)),
             asked: Instant::now(),
-            counts: Counts::default(),
+            counters,
+            gate,
         })
     }
 
@@ -147,6 +109,19 @@ impl Service {
     pub fn with_rules(mut self, rules: Arc<Rules>) -> Self {
         self.rules = rules;
         self
+    }
+
+    /// Keeps it within its share of `limits`, as one of `shards` that have `shared`.
+    #[must_use]
+    pub fn limited(mut self, limits: &Limits, shards: usize, shared: Arc<Shared>) -> Self {
+        let counters = Arc::clone(&self.counters);
+        self.gate = Gate::new(limits, shards, shared, counters, Instant::now());
+        self
+    }
+
+    /// What it is doing, for others to read.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
     }
 
     /// The address served, with its real port.
@@ -175,7 +150,7 @@ impl Service {
                 _ => break self.drain(&mut batch)?,
             }
         }
-        Ok(self.counts)
+        Ok(self.counters.snapshot())
     }
 
     /// Waits (at most until `until`), then handles what came and what is due.
@@ -183,6 +158,7 @@ impl Service {
         let due = [
             self.engine.poll_timeout(),
             self.streams.next_deadline(),
+            self.gate.next_deadline(),
             until,
         ];
         let timeout = due
@@ -204,16 +180,17 @@ impl Service {
                     continue;
                 };
                 if !self.rules.allows(packet.remote.ip()) {
-                    self.counts.denied += 1;
+                    self.counters.denied.count();
                     continue;
                 }
                 let now = Instant::now();
-                self.engine.handle_packet(
+                self.engine.handle_packet_asking(
                     now,
                     packet.remote,
                     packet.local_ip,
                     packet.bytes,
                     packet.stamp,
+                    &mut self.gate,
                 );
                 self.act(now);
             }
@@ -225,7 +202,12 @@ impl Service {
         self.engine.handle_timeout(now);
         self.act(now);
         while let Some((key, request)) = self.streams.expire(now) {
-            self.answer_stream(key, &request);
+            self.answer_stream(now, key, &request);
+            self.flush(now);
+        }
+        while let Some(conn) = self.gate.expire(now) {
+            self.engine
+                .close(now, conn, 0, "the handshake takes too long");
             self.flush(now);
         }
         Ok(())
@@ -247,7 +229,11 @@ impl Service {
                 self.asked = now;
             }
             match event {
-                Event::Datagram { conn, data, stamp } => self.answer_datagram(conn, &data, stamp),
+                Event::Datagram { conn, data, stamp } => {
+                    if self.gate.request(now, conn) {
+                        self.answer_datagram(conn, &data, stamp);
+                    }
+                }
                 Event::Stream {
                     conn,
                     stream,
@@ -259,16 +245,23 @@ impl Service {
                     match self.streams.receive(now, key, &data, finished, stamp.time) {
                         Progress::Complete(request) => {
                             self.count_stamp(stamp);
-                            self.answer_stream(key, &request);
+                            self.answer_stream(now, key, &request);
                         }
                         Progress::Incomplete => {}
                         Progress::TooLong => self.refuse_stream(key, &too_long(), false),
                     }
                 }
                 Event::StreamAborted { conn, stream, .. } => self.streams.forget(conn, stream),
-                Event::Connected { .. } => self.counts.handshakes += 1,
+                Event::Connected { conn, .. } => {
+                    self.counters.handshakes.count();
+                    if !self.gate.connected(conn) {
+                        self.engine
+                            .close(now, conn, 0, "too many connections from your network");
+                    }
+                }
                 Event::Closed { conn, reason } => {
                     tracing::debug!(?reason, "connection closed");
+                    self.gate.closed(conn);
                     self.streams.forget_connection(conn);
                     self.departures.forget(conn);
                 }
@@ -287,7 +280,8 @@ impl Service {
             Ok(answered) => {
                 let alone = !self.engine.has_unsent_datagrams(conn);
                 if self.engine.send_datagram(conn, answered.bytes).is_ok() {
-                    self.counts.datagrams += 1;
+                    self.counters.datagrams.count();
+                    self.counters.lag.observe(since(stamp.time));
                     self.count_stamp(stamp);
                     if alone {
                         self.note(conn, answered.follow_up, Carrier::Datagram);
@@ -295,17 +289,22 @@ impl Service {
                 }
             }
             // tsq: M2
-            Err(_) => self.counts.refused += 1,
+            Err(_) => self.counters.refused.count(),
         }
     }
 
-    fn answer_stream(&mut self, key: (ConnId, StreamId), request: &Complete) {
+    fn answer_stream(&mut self, now: Instant, key: (ConnId, StreamId), request: &Complete) {
+        if !self.gate.request(now, key.0) {
+            self.engine.reset_stream(key.0, key.1);
+            return self.end_reading(key, request.finished);
+        }
         let mut out = [0; MAX_ANSWER];
         match self.answer(key.0, &request.bytes, request.arrived, &mut out) {
             Ok(answered) => {
                 let sent = self.engine.send_stream(key.0, key.1, answered.bytes, true);
                 if sent.is_ok() {
-                    self.counts.streams += 1;
+                    self.counters.streams.count();
+                    self.counters.lag.observe(since(request.arrived));
                     self.note(key.0, answered.follow_up, Carrier::Stream);
                 }
                 self.end_reading(key, request.finished);
@@ -322,13 +321,13 @@ impl Service {
         out: &'b mut [u8],
     ) -> Result<Answered<'b>, Refused> {
         let (socket, departures) = (&mut self.socket, &mut self.departures);
-        let counts = &mut self.counts;
+        let counters = &self.counters;
         let earlier = || -> Earlier {
             if departures.is_waiting(conn) {
                 collect(socket, departures);
             }
             let told = departures.tell(conn);
-            counts.follow_ups += told.1 as u64;
+            counters.follow_ups.add(told.1 as u64);
             told
         };
         answer::answer(request, t2, &self.teller, earlier, out)
@@ -346,7 +345,7 @@ impl Service {
 
     fn refuse_stream(&mut self, key: (ConnId, StreamId), refused: &Refused, finished: bool) {
         let mut out = [0; MAX_ANSWER];
-        self.counts.refused += 1;
+        self.counters.refused.count();
         // A client that does not read the error has given up already.
         let _ = self
             .engine
@@ -362,8 +361,9 @@ impl Service {
     }
 
     fn count_stamp(&mut self, stamp: Stamp) {
-        if stamp.source == StampSource::User {
-            self.counts.user_stamps += 1;
+        match stamp.source {
+            StampSource::Kernel => self.counters.kernel_stamps.count(),
+            StampSource::User => self.counters.user_stamps.count(),
         }
     }
 
@@ -381,7 +381,7 @@ impl Service {
                     }
                 }
                 // QUIC takes an unsent packet for a lost one.
-                Err(_) => self.counts.unsent += 1,
+                Err(_) => self.counters.unsent.count(),
             }
         }
         self.departures.flushed();
@@ -456,6 +456,14 @@ fn too_long() -> Refused {
         code: ErrorCode::Malformed,
         reason: "the request is longer than 1024 bytes".into(),
     }
+}
+
+/// Nanoseconds from T2 to now, which is just after T3. None of a clock that was set back in between.
+fn since(t2: HostTime) -> u64 {
+    let lag = tsq_net::now()
+        .as_unix_nanos()
+        .saturating_sub(t2.as_unix_nanos());
+    u64::try_from(lag).unwrap_or(0)
 }
 
 fn is_transient(error: &std::io::Error) -> bool {

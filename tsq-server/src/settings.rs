@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use tsq_net::MAX_SHARDS;
 
+use tsq_net::Role;
+
 use crate::args::Args;
+use crate::limits::Limits;
 use crate::own_clock::{Asking, Overrides};
 use crate::rules::Rules;
 use crate::teller::Teller;
@@ -31,6 +34,10 @@ pub struct Settings {
     pub signing_keys: Vec<PathBuf>,
     /// Whom to ask what our clock is worth.
     pub asking: Asking,
+    /// What strangers may use.
+    pub limits: Limits,
+    /// What QUIC lets a connection use.
+    pub role: Role,
     /// What else is told to clients that ask.
     pub annotations: Vec<(String, String)>,
 }
@@ -106,6 +113,8 @@ impl Settings {
                 },
                 holdover: Duration::from_secs(args.holdover),
             },
+            limits: args.limits.limits(),
+            role: args.limits.role(),
             annotations: args.annotate.clone(),
         })
     }

@@ -5,7 +5,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 
-use crate::service::{Counts, Service, Stopper};
+use crate::counts::Counts;
+use crate::service::{Service, Stopper};
 use crate::signals::Signals;
 
 /// Serving threads at work.
@@ -139,6 +140,7 @@ mod tests {
                     handshakes: 100_000 * index,
                     follow_ups: 1_000_000 * index,
                     denied: 1_000_000 * index,
+                    ..Counts::default()
                 })
             };
             supervise(index.to_string(), work, done.clone(), &signals).unwrap();
@@ -153,6 +155,7 @@ mod tests {
             handshakes: 600_000,
             follow_ups: 6_000_000,
             denied: 6_000_000,
+            ..Counts::default()
         };
         assert_eq!(sum(results).unwrap(), expected);
     }

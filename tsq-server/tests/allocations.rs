@@ -119,6 +119,7 @@ fn config() -> ServerConfig {
     let certified = tls::certified_key(vec![made.cert.der().clone()], key).unwrap();
     let role = Role::Server {
         streams: 16,
+        buffer: 16 * 1024,
         idle: Duration::from_secs(60),
     };
     tls::server(certified, role).unwrap()

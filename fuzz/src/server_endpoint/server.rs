@@ -216,6 +216,7 @@ fn config() -> ServerConfig {
     let role = Role::Server {
         streams: STREAMS,
         idle: IDLE,
+        buffer: 16 * 1024,
     };
     tls::server(certified, role).expect("a configuration that works")
 }

@@ -422,6 +422,7 @@ fn server_config() -> ServerConfig {
 const ROLE: Role = Role::Server {
     streams: 16,
     idle: Duration::from_secs(30),
+    buffer: 16 * 1024,
 };
 
 /// Trusts anyone: these tests are about packets.

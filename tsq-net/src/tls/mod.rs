@@ -56,7 +56,7 @@ pub fn certified_key(
 
 /// A server that shows `certificate` to everyone, and serves everyone.
 ///
-/// `streams` and `idle` as in [`Role::Server`].
+/// `role` as in [`Role::Server`].
 ///
 /// # Errors
 /// Those of rustls for a configuration that cannot work; none is known for a key that came from

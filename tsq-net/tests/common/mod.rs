@@ -205,6 +205,7 @@ fn server_config() -> Arc<ServerConfig> {
     let role = Role::Server {
         streams: 16,
         idle: Duration::from_secs(60),
+        buffer: 16 * 1024,
     };
     Arc::new(tls::server(certified, role).unwrap())
 }
