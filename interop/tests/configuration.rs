@@ -197,3 +197,24 @@ fn slip_in_a_prefix_exits_2_and_says_what_may_be_meant() {
         ":1:10: has bits behind the prefix; is 10.0.0.0/8 meant?",
     );
 }
+
+/// The clock of a test machine is kept by nobody; where it is, there is nothing to warn of.
+#[test]
+fn stratum_that_will_not_be_told_is_warned_of() {
+    let state = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new(tsq_interop::bin("tsq-server"));
+    command.args(["--listen", "127.0.0.1:0", "--stratum", "1", "--state-dir"]);
+    command.arg(state.path());
+    let mut server = tsq_interop::Process::start(command);
+    let limit = std::time::Duration::from_secs(30);
+    server.wait_for(limit, |line| line.contains("listening").then_some(()));
+    let lines = server.lines();
+    let unkept = lines
+        .iter()
+        .any(|line| line.contains("clock is not synchronised"));
+    let warned = lines
+        .iter()
+        .any(|line| line.contains("are told only while"));
+    assert_eq!(warned, unkept, "{lines:#?}");
+    assert_eq!(server.terminate().code(), Some(0));
+}

@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod activation;
 pub mod answer;
 pub mod args;
 pub mod certificate;
@@ -27,6 +28,7 @@ pub mod departures;
 pub mod limits;
 pub mod listen;
 pub mod newest;
+pub mod notify;
 pub mod own_clock;
 pub mod reload;
 pub mod rules;

@@ -1,10 +1,10 @@
 //! The addresses served: bound, or taken over from another process.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use tsq_net::{Engine, Group, ServerConfig, ServerSecret};
+use tsq_net::{Engine, Group, ServerConfig, ServerSecret, Socket};
 
 use crate::limits::{Limits, Shared};
 use crate::rules::Rules;
@@ -70,7 +70,17 @@ impl Served {
         Ok((self.listener(Source::Offered(offer)), services))
     }
 
-    fn services(&self, group: &Group, sockets: Vec<tsq_net::Socket>) -> io::Result<Vec<Service>> {
+    /// A socket that the service manager has bound, with one shard alone: only who bound a socket may
+    /// bind further ones to its address.
+    ///
+    /// # Errors
+    /// It is no UDP socket of the Internet; no file descriptors are left.
+    pub fn adopt(&self, socket: UdpSocket) -> io::Result<Service> {
+        let engine = Engine::server((*self.config).clone());
+        self.service(Socket::passed(socket)?, engine, 1)
+    }
+
+    fn services(&self, group: &Group, sockets: Vec<Socket>) -> io::Result<Vec<Service>> {
         let shards = group.shards();
         // Rates are shared out at each address: what one does not use is nothing to the others.
         let count = sockets.len();
@@ -79,14 +89,19 @@ impl Served {
             .zip(shards)
             .map(|(socket, shard)| {
                 let engine = Engine::shard(Arc::clone(&self.config), &self.secret, shard);
-                let service = Service::new(socket, engine, self.teller.clone())?;
-                Ok(service.with_rules(Arc::clone(&self.rules)).limited(
-                    &self.limits,
-                    count,
-                    Arc::clone(&self.shared),
-                ))
+                self.service(socket, engine, count)
             })
             .collect()
+    }
+
+    /// One of `count` shards of an address.
+    fn service(&self, socket: Socket, engine: Engine, count: usize) -> io::Result<Service> {
+        let service = Service::new(socket, engine, self.teller.clone())?;
+        Ok(service.with_rules(Arc::clone(&self.rules)).limited(
+            &self.limits,
+            count,
+            Arc::clone(&self.shared),
+        ))
     }
 
     fn listener(&self, source: Source) -> Listener {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::panic::PanicHookInfo;
 use std::sync::Arc;
 
@@ -10,13 +10,17 @@ use tsq_net::tls;
 use tsq_net::{KernelClock, ServerSecret, kernel_clock};
 use tsq_proto::EncodeError;
 
+use crate::activation;
 use crate::args::{Args, LogFormat};
+
 use crate::config::Loaded;
 use crate::counts::Counts;
 use crate::limits::Shared;
-use crate::listen::Served;
+use crate::listen::{Listener, Served};
+use crate::notify;
 use crate::own_clock::{Watch, report as report_clock};
 use crate::reload::{self, LoadError, Reload};
+use crate::service::Service;
 use crate::settings::{Contradiction, Settings};
 use crate::shards;
 use crate::signals::Signals;
@@ -49,6 +53,8 @@ pub enum RunError {
         /// Why.
         error: io::Error,
     },
+    /// A socket that was passed to us cannot be served.
+    Passed(io::Error),
     /// The system failed us while running.
     Running(io::Error),
 }
@@ -60,7 +66,7 @@ impl RunError {
             Self::Running(_) => 1,
             Self::Settings(_) => 2,
             Self::Load(_) | Self::Tls(_) | Self::Annotation(_) => 3,
-            Self::Bind { .. } | Self::TakeOver { .. } => 4,
+            Self::Bind { .. } | Self::TakeOver { .. } | Self::Passed(_) => 4,
         }
     }
 }
@@ -84,6 +90,10 @@ impl fmt::Display for RunError {
             Self::TakeOver { address, error } => {
                 write!(f, "cannot take {address} over: {error}")
             }
+            Self::Passed(error) => write!(
+                f,
+                "cannot serve a socket the service manager passed: {error}; it must be a bound UDP socket (ListenDatagram=)"
+            ),
             Self::Running(error) => write!(f, "failed while running: {error}"),
         }
     }
@@ -138,11 +148,15 @@ fn print(text: &str) -> Result<(), RunError> {
         .map_err(RunError::Running)
 }
 
-fn run_with(settings: Settings) -> Result<(), RunError> {
+fn run_with(mut settings: Settings) -> Result<(), RunError> {
     std::panic::set_hook(Box::new(log_panic));
     // Registered first: a signal during start-up must not kill a half-made certificate.
     let signals = Signals::register().map_err(RunError::Running)?;
     let reload = Reload::first(&settings).map_err(RunError::Load)?;
+    let passed = activation::sockets().map_err(RunError::Passed)?;
+    if !passed.is_empty() {
+        settings.listen.clear();
+    }
     let mut offers = offers(&settings)?;
     let secret = match offers.iter().flatten().next() {
         Some(offer) => offer.secret.clone(),
@@ -156,8 +170,15 @@ fn run_with(settings: Settings) -> Result<(), RunError> {
     .map_err(RunError::Tls)?;
     config.token_key(secret.token_key());
     let holdover = settings.asking.holdover;
+    let waits_for_sync = settings.asking.overrides.tells_of_a_reference();
     let watch = Watch::start(settings.asking).map_err(RunError::Running)?;
     report_clock(&watch.shared().newest(), holdover);
+    if waits_for_sync && !watch.shared().newest().synchronised {
+        tracing::warn!(
+            "--stratum, --source and --refid are told only while somebody keeps this host's clock: \
+             run chrony, or vouch for the clock with --serve-unsynchronised"
+        );
+    }
     let teller = Teller::new(
         watch.shared(),
         Arc::clone(&reload.keys),
@@ -173,18 +194,9 @@ fn run_with(settings: Settings) -> Result<(), RunError> {
         limits: settings.limits,
         shared: Arc::new(Shared::new(&settings.limits)),
     };
-    let (mut listeners, mut services) = (Vec::new(), Vec::new());
-    for (&address, offer) in settings.listen.iter().zip(&mut offers) {
-        let (listener, shards) = match offer.take() {
-            Some(offer) => served.take_over(offer),
-            None => served.bind(address),
-        }
-        .map_err(|error| RunError::Bind { address, error })?;
-        listeners.push(listener);
-        services.extend(shards);
-    }
+    let (listeners, services) = addresses(&served, &settings.listen, passed, &mut offers)?;
     report_timestamps();
-    let workers = shards::start(services, &signals).map_err(RunError::Running)?;
+    let mut workers = shards::start(services, &signals).map_err(RunError::Running)?;
     let handed_over = HandedOver::default();
     for listener in listeners {
         let address = listener.address();
@@ -192,7 +204,9 @@ fn run_with(settings: Settings) -> Result<(), RunError> {
             .open(&handed_over, &signals)
             .map_err(|error| RunError::Bind { address, error })?;
     }
-    supervise(&signals, reload).map_err(RunError::Running)?;
+    notify::ready();
+    supervise(&signals, reload, &mut workers).map_err(RunError::Running)?;
+    notify::stopping();
     let counts = if handed_over.get() {
         tracing::info!("draining after a take-over");
         workers.leave()
@@ -222,6 +236,31 @@ fn offers(settings: &Settings) -> Result<Vec<Option<Offer>>, RunError> {
         false => Ok(None),
     };
     settings.listen.iter().map(ask).collect()
+}
+
+/// The sockets that were passed to us; else the addresses to `listen` on, offered or not.
+fn addresses(
+    served: &Served,
+    listen: &[SocketAddr],
+    passed: Vec<UdpSocket>,
+    offers: &mut [Option<Offer>],
+) -> Result<(Vec<Listener>, Vec<Service>), RunError> {
+    let (mut listeners, mut services) = (Vec::new(), Vec::new());
+    for (&address, offer) in listen.iter().zip(offers) {
+        let (listener, shards) = match offer.take() {
+            Some(offer) => served.take_over(offer),
+            None => served.bind(address),
+        }
+        .map_err(|error| RunError::Bind { address, error })?;
+        listeners.push(listener);
+        services.extend(shards);
+    }
+    for socket in passed {
+        let service = served.adopt(socket).map_err(RunError::Passed)?;
+        tracing::info!(address = %service.address(), threads = 1, passed = true, "listening");
+        services.push(service);
+    }
+    Ok((listeners, services))
 }
 
 fn init_log(args: &Args) {

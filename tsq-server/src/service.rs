@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tsq_net::{
@@ -31,6 +31,7 @@ pub struct Service {
     buffer: Vec<u8>,
     wake: Wake,
     orders: Arc<AtomicU8>,
+    beats: Arc<AtomicU64>,
     /// When a client last asked for something.
     asked: Instant,
     counters: Arc<Counters>,
@@ -41,6 +42,7 @@ pub struct Service {
 #[derive(Clone, Debug)]
 pub struct Stopper {
     orders: Arc<AtomicU8>,
+    beats: Arc<AtomicU64>,
     waker: Waker,
 }
 
@@ -62,6 +64,16 @@ impl Stopper {
             .orders
             .compare_exchange(SERVE, order, Ordering::Release, Ordering::Relaxed);
         self.waker.wake();
+    }
+
+    /// Wakes the service, which then counts one more beat: [`Self::beats`].
+    pub fn nudge(&self) {
+        self.waker.wake();
+    }
+
+    /// Changes whenever the service has gone on.
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
     }
 }
 
@@ -97,6 +109,7 @@ impl Service {
             buffer: Vec::with_capacity(2048),
             wake: Wake::new()?,
             orders: Arc::new(AtomicU8::new(SERVE)),
+            beats: Arc::default(),
             asked: Instant::now(),
             counters,
             gate,
@@ -133,6 +146,7 @@ impl Service {
     pub fn stopper(&self) -> Stopper {
         Stopper {
             orders: Arc::clone(&self.orders),
+            beats: Arc::clone(&self.beats),
             waker: self.wake.waker(),
         }
     }
@@ -214,6 +228,8 @@ impl Service {
     }
 
     fn receive(&mut self, batch: &mut Batch) -> std::io::Result<usize> {
+        // Once a batch and not once a turn: under full load a turn may last long.
+        self.beats.fetch_add(1, Ordering::Relaxed);
         match self.socket.receive(batch) {
             Ok(count) => Ok(count),
             // The network's trouble with one client, told on our only socket.

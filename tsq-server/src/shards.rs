@@ -13,6 +13,8 @@ use crate::signals::Signals;
 #[derive(Debug)]
 pub struct Workers {
     stoppers: Vec<Stopper>,
+    /// Of the last look.
+    beats: Vec<u64>,
     results: mpsc::Receiver<io::Result<Counts>>,
 }
 
@@ -22,17 +24,35 @@ pub struct Workers {
 /// # Errors
 /// The system gives no more threads or file descriptors.
 pub fn start(services: Vec<Service>, signals: &Signals) -> io::Result<Workers> {
-    let stoppers = services.iter().map(Service::stopper).collect();
+    let stoppers: Vec<Stopper> = services.iter().map(Service::stopper).collect();
     let (done, results) = mpsc::channel();
     for (index, service) in services.into_iter().enumerate() {
         let name = format!("tsq-{index}");
         let work = move || service.run();
         supervise(name, work, done.clone(), signals)?;
     }
-    Ok(Workers { stoppers, results })
+    let beats = stoppers.iter().map(Stopper::beats).collect();
+    // For the first look.
+    stoppers.iter().for_each(Stopper::nudge);
+    Ok(Workers {
+        stoppers,
+        beats,
+        results,
+    })
 }
 
 impl Workers {
+    /// Whether every service has gone on since the last look, and a nudge for the next.
+    pub fn have_gone_on(&mut self) -> bool {
+        let beats: Vec<u64> = self.stoppers.iter().map(Stopper::beats).collect();
+        let gone_on = beats.iter().zip(&self.beats).all(|(now, then)| now != then);
+        self.beats = beats;
+        for stopper in &self.stoppers {
+            stopper.nudge();
+        }
+        gone_on
+    }
+
     /// Lets every service answer what is on its way, and sums up what all have done.
     ///
     /// # Errors
@@ -101,7 +121,13 @@ fn reason(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
     use super::*;
+    use crate::teller::Teller;
 
     #[test]
     fn panicking_thread_ends_the_wait_and_is_the_outcome() {
@@ -123,6 +149,43 @@ mod tests {
         drop(hold);
         let error = sum(results).unwrap_err();
         assert_eq!(error.to_string(), "thread ill panicked: at packet 5");
+    }
+
+    #[test]
+    fn service_that_hangs_is_noticed_and_one_that_serves_is_not() {
+        let service = || {
+            let key = tsq_certs::make_self_signed(
+                &["localhost".into()],
+                tsq_certs::Lifetime::days(1).unwrap(),
+            )
+            .unwrap();
+            let chain = vec![CertificateDer::from_pem_slice(key.cert_pem.as_bytes()).unwrap()];
+            let private = PrivateKeyDer::from_pem_slice(key.key_pem.as_bytes()).unwrap();
+            let role = tsq_net::Role::Server {
+                streams: 1,
+                idle: Duration::from_secs(1),
+                buffer: 4096,
+            };
+            let certified = tsq_net::tls::certified_key(chain, private).unwrap();
+            let config = tsq_net::tls::server(certified, role).unwrap();
+            Service::bind("127.0.0.1:0".parse().unwrap(), config, Teller::vouching()).unwrap()
+        };
+        let signals = Signals::none().unwrap();
+        let mut serving = start(vec![service()], &signals).unwrap();
+        let begun = Instant::now();
+        while !serving.have_gone_on() {
+            assert!(begun.elapsed() < Duration::from_secs(30));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let hanging = service();
+        serving.stoppers.push(hanging.stopper());
+        // The new one had no last look yet.
+        serving.have_gone_on();
+        for _ in 0..20 {
+            assert!(!serving.have_gone_on(), "one of two hangs");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        serving.stop().unwrap();
     }
 
     #[test]

@@ -1,34 +1,71 @@
 //! The main thread while the others serve.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::notify;
 use crate::reload::{self, Reload};
+use crate::shards::Workers;
 use crate::signals::{Awaited, Signals};
 
-/// Keeps certificates and keys fresh until the service is to end.
+/// Keeps certificates and keys fresh, and tells the service manager that all threads go on, until
+/// the service is to end.
 ///
 /// # Errors
 /// Those of waiting for signals.
-pub fn supervise(signals: &Signals, mut reload: Reload) -> io::Result<()> {
-    let mut due = Instant::now() + reload::EVERY;
+pub fn supervise(signals: &Signals, mut reload: Reload, workers: &mut Workers) -> io::Result<()> {
+    let mut files = Rounds::every(reload::EVERY);
+    let mut watchdog = notify::watchdog().map(Rounds::every);
     loop {
-        match signals.wait(Some(
-            due.saturating_duration_since(Instant::now()).max(SHORTEST),
-        ))? {
+        let due = watchdog
+            .as_ref()
+            .map_or(files.due, |dog| dog.due.min(files.due));
+        // A socket's time limit must not be 0.
+        let wait = due.saturating_duration_since(Instant::now());
+        match signals.wait(Some(wait.max(Duration::from_millis(1))))? {
             Awaited::End => return Ok(()),
             Awaited::Reload => {
                 tracing::info!("SIGHUP: reading certificates and keys again");
+                notify::reloading();
                 reload.now();
+                notify::ready();
             }
             Awaited::Nothing => {}
         }
-        if Instant::now() >= due {
+        if files.is_due() {
             reload.look();
-            due = Instant::now() + reload::EVERY;
+        }
+        if watchdog.as_mut().is_some_and(Rounds::is_due) {
+            if workers.have_gone_on() {
+                notify::alive();
+            } else {
+                tracing::warn!("a serving thread makes no progress");
+            }
         }
     }
 }
 
-/// A socket's time limit must not be 0.
-const SHORTEST: std::time::Duration = std::time::Duration::from_millis(1);
+/// Something to do now and then.
+struct Rounds {
+    every: Duration,
+    due: Instant,
+}
+
+impl Rounds {
+    fn every(every: Duration) -> Self {
+        Self {
+            every,
+            due: Instant::now() + every,
+        }
+    }
+
+    /// Whether it is time; the next time then counts from now.
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let due = now >= self.due;
+        if due {
+            self.due = now + self.every;
+        }
+        due
+    }
+}

@@ -4,7 +4,7 @@ mod sys;
 mod wake;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -83,6 +83,21 @@ impl Socket {
     /// Those of socket(2) and bind(2): the port is taken, no permission for it, no such address.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
         Ok(Self::bind_fd(sys::open(&addr)?, addr)?.trusting_the_kernel())
+    }
+
+    /// Serves a socket that somebody else has bound: a service manager, for one.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2): it is no UDP socket of the Internet.
+    pub fn passed(bound: UdpSocket) -> io::Result<Self> {
+        bound.set_nonblocking(true)?;
+        let addr = bound.local_addr()?;
+        let fd = OwnedFd::from(bound);
+        never_fragment(fd.as_fd(), &addr)?;
+        if addr.ip().is_unspecified() {
+            report_destination(fd.as_fd(), &addr)?;
+        }
+        Ok(Self::finish(fd, false)?.trusting_the_kernel())
     }
 
     /// Binds to an address that other sockets of ours have already shared ([`Self::share_port`]).

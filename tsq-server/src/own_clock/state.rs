@@ -69,6 +69,13 @@ pub struct Overrides {
     pub vouched: bool,
 }
 
+impl Overrides {
+    /// Whether something is to be told that only a synchronised clock has.
+    pub fn tells_of_a_reference(&self) -> bool {
+        self.stratum.is_some() || self.source.is_some() || self.reference_id.is_some()
+    }
+}
+
 impl OwnClock {
     /// The picture now; `age` is how long ago chronyd told.
     ///
