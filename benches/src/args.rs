@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -54,9 +55,41 @@ pub struct ServerOptions {
     /// Measure tsq-server only by this transport
     #[arg(long, value_name = "TRANSPORT")]
     pub transport: Option<Transport>,
+    /// Measure tsq-server only with these answers
+    #[arg(long, value_name = "HOW", value_delimiter = ',', default_values_t = [Signing::None, Signing::Ed25519, Signing::HmacSha256])]
+    pub signing: Vec<Signing>,
     /// Leave the other servers out
     #[arg(long)]
     pub no_peers: bool,
+}
+
+/// How answers are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Signing {
+    /// Not at all.
+    None,
+    /// By Ed25519.
+    Ed25519,
+    /// By HMAC-SHA256.
+    HmacSha256,
+}
+
+impl Signing {
+    /// As tsq-certs names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Ed25519 => "ed25519",
+            Self::HmacSha256 => "hmac-sha256",
+        }
+    }
+}
+
+impl fmt::Display for Signing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Options of `offset`.

@@ -16,7 +16,7 @@ pub(crate) struct QuicLoad {
 }
 
 impl QuicLoad {
-    /// Makes `count` connections.
+    /// Makes `count` connections, which ask by a transport and for signed answers or plain ones.
     ///
     /// # Errors
     /// Not all of them came about.
@@ -24,14 +24,14 @@ impl QuicLoad {
         server: SocketAddr,
         pin: &str,
         count: usize,
-        transport: Transport,
+        (transport, signed): (Transport, bool),
     ) -> Result<Self, Error> {
         let ask = Ask {
             transport,
+            signed,
             patience: PATIENCE,
             // Both ends read one clock: an answer that is off by more than the longest wait is wrong.
             offset_limit: PATIENCE,
-            ..Ask::default()
         };
         let believed = trust::pinned(pin, server)?;
         Ok(Self {

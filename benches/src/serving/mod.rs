@@ -1,6 +1,7 @@
-//! Processor time per request: our server by both transports, chronyd, and the plain UDP floor.
+//! Processor time per request: our server by both transports, unsigned and signed, chronyd, and the plain UDP floor.
 
 pub mod echo;
+mod key;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -10,7 +11,8 @@ use serde_json::json;
 use tsq_interop::{Process, Server};
 use tsq_perf::Transport;
 
-use crate::args::{EchoKind, ServerOptions};
+use self::key::Key;
+use crate::args::{EchoKind, ServerOptions, Signing};
 use crate::load::plain::{Echo, Ntp, PlainLoad};
 use crate::load::quic::QuicLoad;
 use crate::load::{self, Load, Measured};
@@ -41,16 +43,20 @@ struct Subject {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Tsq(Transport),
+    Tsq(Transport, Signing),
     Chronyd,
     Echo(EchoKind),
 }
 
 fn subjects(options: &ServerOptions) -> Vec<Subject> {
-    let mut kinds: Vec<Kind> = [Transport::Datagram, Transport::Stream]
-        .into_iter()
-        .filter(|transport| options.transport.is_none_or(|only| only == *transport))
-        .map(Kind::Tsq)
+    let transports = match options.transport {
+        Some(only) => vec![only],
+        None => vec![Transport::Datagram, Transport::Stream],
+    };
+    let mut kinds: Vec<Kind> = options
+        .signing
+        .iter()
+        .flat_map(|signing| transports.iter().map(|one| Kind::Tsq(*one, *signing)))
         .collect();
     if !options.no_peers {
         kinds.extend([
@@ -71,7 +77,10 @@ fn subjects(options: &ServerOptions) -> Vec<Subject> {
 impl Kind {
     fn name(self) -> String {
         match self {
-            Self::Tsq(transport) => format!("tsq-server, {}", transport.names()),
+            Self::Tsq(transport, Signing::None) => format!("tsq-server, {}", transport.names()),
+            Self::Tsq(transport, signing) => {
+                format!("tsq-server, {}, {}", transport.names(), signing.name())
+            }
             Self::Chronyd => "chronyd, NTP".into(),
             Self::Echo(EchoKind::Plain) => "UDP echo, recvfrom + sendto".into(),
             Self::Echo(EchoKind::Stamped) => "UDP echo, our socket".into(),
@@ -81,9 +90,16 @@ impl Kind {
     fn measure(self, options: &ServerOptions) -> Result<Measured, Error> {
         let count = usize::from(options.connections);
         match self {
-            Self::Tsq(transport) => {
-                let server = Server::start(&[]);
-                let mut load = QuicLoad::start(server.address(), server.pin(), count, transport)?;
+            Self::Tsq(transport, signing) => {
+                let key = Key::make(signing)?;
+                // One core's worth: with more threads the load would be spread, and caches would count too.
+                let mut words = vec!["--threads", "1"];
+                if let Some(key) = &key {
+                    words.extend(["--signing-key", key.file()]);
+                }
+                let server = Server::start(&words);
+                let asked = (transport, key.is_some());
+                let mut load = QuicLoad::start(server.address(), server.pin(), count, asked)?;
                 run(&mut load, server.process().id(), options)
             }
             Self::Chronyd => {
@@ -201,6 +217,8 @@ fn report(options: &ServerOptions, conditions: Conditions, subjects: &[Subject])
         notes: vec![
             "The figure is the least of the rounds: other programs on the machine only add.".into(),
             "Every answer was checked (nonce or origin timestamp echoed, T3 >= T2); a wrong one ends the run.".into(),
+            "Signatures are not verified by the load; but who asks for one gets an answer with one, or none.".into(),
+            "tsq-server runs with --threads 1.".into(),
             "A connection that asks less than about 40 times a second adds delayed acknowledgements: packets of their own, in the figure.".into(),
             "Lost: no answer within 500 ms; late: answered after that. Both are sums of all rounds.".into(),
         ],
@@ -236,6 +254,7 @@ mod tests {
             seconds: 1.0,
             rounds: 2,
             transport: None,
+            signing: vec![Signing::None, Signing::Ed25519],
             no_peers: false,
         };
         let mut subjects = subjects(&options);
@@ -248,5 +267,11 @@ mod tests {
         assert_eq!(row["cpu_us_per_request"], 4.0);
         assert_eq!(row["ratio_to_chronyd"], 2.0);
         assert_eq!(row["lost"], 2);
+        let names: Vec<_> = report
+            .rows
+            .iter()
+            .map(|row| row["server"].as_str())
+            .collect();
+        assert_eq!(names[3], Some("tsq-server, streams, ed25519"));
     }
 }
