@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tsq_perf::Transport;
@@ -61,6 +62,37 @@ pub struct ServerOptions {
     /// Leave the other servers out
     #[arg(long)]
     pub no_peers: bool,
+    /// Measure an NTP server that runs already, too (repeatable)
+    #[arg(long, value_name = "NAME=ADDR@PID")]
+    pub ntp_server: Vec<NtpServer>,
+}
+
+/// An NTP server that somebody else has started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NtpServer {
+    /// What to call it in the table.
+    pub name: String,
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Whose processor time is counted.
+    pub pid: u32,
+}
+
+impl FromStr for NtpServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = || {
+            let (name, rest) = text.split_once('=')?;
+            let (address, pid) = rest.rsplit_once('@')?;
+            Some(Self {
+                name: name.into(),
+                address: address.parse().ok()?,
+                pid: pid.parse().ok()?,
+            })
+        };
+        parts().ok_or_else(|| "not like ntpd-rs=127.0.0.1:123@4711".into())
+    }
 }
 
 /// How answers are signed.
@@ -188,6 +220,22 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn servers_are_named_with_address_and_process() {
+        let server: NtpServer = "ntpd-rs=[::1]:123@4711".parse().unwrap();
+        assert_eq!(server.name, "ntpd-rs");
+        assert_eq!(server.address, "[::1]:123".parse().unwrap());
+        assert_eq!(server.pid, 4711);
+        for wrong in [
+            "ntpd-rs",
+            "a=127.0.0.1@1",
+            "a=127.0.0.1:1",
+            "a=127.0.0.1:1@x",
+        ] {
+            assert!(wrong.parse::<NtpServer>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -45,6 +45,8 @@ struct Subject {
 enum Kind {
     Tsq(Transport, Signing),
     Chronyd,
+    /// The one with this number of those that were named to us.
+    Ntp(usize),
     Echo(EchoKind),
 }
 
@@ -59,11 +61,11 @@ fn subjects(options: &ServerOptions) -> Vec<Subject> {
         .flat_map(|signing| transports.iter().map(|one| Kind::Tsq(*one, *signing)))
         .collect();
     if !options.no_peers {
-        kinds.extend([
-            Kind::Chronyd,
-            Kind::Echo(EchoKind::Plain),
-            Kind::Echo(EchoKind::Stamped),
-        ]);
+        kinds.push(Kind::Chronyd);
+    }
+    kinds.extend((0..options.ntp_server.len()).map(Kind::Ntp));
+    if !options.no_peers {
+        kinds.extend([Kind::Echo(EchoKind::Plain), Kind::Echo(EchoKind::Stamped)]);
     }
     kinds
         .into_iter()
@@ -75,12 +77,13 @@ fn subjects(options: &ServerOptions) -> Vec<Subject> {
 }
 
 impl Kind {
-    fn name(self) -> String {
+    fn name(self, options: &ServerOptions) -> String {
         match self {
             Self::Tsq(transport, Signing::None) => format!("tsq-server, {}", transport.names()),
             Self::Tsq(transport, signing) => {
                 format!("tsq-server, {}, {}", transport.names(), signing.name())
             }
+            Self::Ntp(number) => format!("{}, NTP", options.ntp_server[number].name),
             Self::Chronyd => "chronyd, NTP".into(),
             Self::Echo(EchoKind::Plain) => "UDP echo, recvfrom + sendto".into(),
             Self::Echo(EchoKind::Stamped) => "UDP echo, our socket".into(),
@@ -106,6 +109,11 @@ impl Kind {
                 let chronyd = Chronyd::start((Ipv4Addr::LOCALHOST, 0).into())?;
                 let mut load = PlainLoad::start(Ntp, chronyd.address(), count)?;
                 run(&mut load, chronyd.pid(), options)
+            }
+            Self::Ntp(number) => {
+                let server = &options.ntp_server[number];
+                let mut load = PlainLoad::start(Ntp, server.address, count)?;
+                run(&mut load, server.pid, options)
             }
             Self::Echo(kind) => {
                 let (process, address) = start_echo(kind)?;
@@ -181,7 +189,7 @@ fn report(options: &ServerOptions, conditions: Conditions, subjects: &[Subject])
         let sum = |field: fn(&Measured) -> u64| subject.rounds.iter().map(field).sum::<u64>();
         let (lost, late) = (sum(|m| m.tally.lost), sum(|m| m.tally.late));
         table.row([
-            subject.kind.name(),
+            subject.kind.name(options),
             format!("{cpu:.2}"),
             all.iter()
                 .map(|us| format!("{us:.2}"))
@@ -195,7 +203,7 @@ fn report(options: &ServerOptions, conditions: Conditions, subjects: &[Subject])
             late.to_string(),
         ]);
         rows.push(json!({
-            "server": subject.kind.name(),
+            "server": subject.kind.name(options),
             "cpu_us_per_request": cpu,
             "cpu_us_per_request_rounds": all,
             "ratio_to_echo": floor.map(|floor| cpu / floor),
@@ -256,6 +264,7 @@ mod tests {
             transport: None,
             signing: vec![Signing::None, Signing::Ed25519],
             no_peers: false,
+            ntp_server: Vec::new(),
         };
         let mut subjects = subjects(&options);
         for subject in &mut subjects {
