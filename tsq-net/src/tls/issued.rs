@@ -1,7 +1,8 @@
 //! The sessions a server may be asked to resume.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::server::StoresServerSessions;
 
@@ -11,7 +12,23 @@ use rustls::server::StoresServerSessions;
 /// library takes early data from no other kind of ticket. The library's own store searches all entries
 /// for each that it removes, and holds 256: two for each client, so the last 128 clients.
 #[derive(Debug, Default)]
-pub(super) struct Issued(Mutex<Entries>);
+pub(super) struct Issued {
+    entries: Mutex<Entries>,
+    resumed: Resumed,
+}
+
+/// How many sessions a server's clients took up again instead of a full handshake.
+///
+/// The TLS library does not tell in which handshake; a clone counts the same.
+#[derive(Clone, Debug, Default)]
+pub struct Resumed(Arc<AtomicU64>);
+
+impl Resumed {
+    /// So many until now.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -21,9 +38,17 @@ struct Entries {
 }
 
 impl Issued {
+    /// Counts in `resumed`.
+    pub(super) fn counting(resumed: Resumed) -> Self {
+        Self {
+            resumed,
+            ..Self::default()
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Entries> {
         // A map and a queue of names: a name in one of them only is no harm.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -46,7 +71,9 @@ impl StoresServerSessions for Issued {
     }
 
     fn take(&self, name: &[u8]) -> Option<Vec<u8>> {
-        self.lock().sessions.remove(name)
+        let session = self.lock().sessions.remove(name)?;
+        self.resumed.0.fetch_add(1, Ordering::Relaxed);
+        Some(session)
     }
 
     fn can_cache(&self) -> bool {
@@ -67,10 +94,12 @@ mod tests {
 
     #[test]
     fn session_is_resumed_once() {
-        let issued = Issued::default();
+        let resumed = Resumed::default();
+        let issued = Issued::counting(resumed.clone());
         issued.put(name(1), vec![7]);
         assert_eq!(issued.take(&name(1)), Some(vec![7]));
         assert_eq!(issued.take(&name(1)), None);
+        assert_eq!(resumed.count(), 1);
     }
 
     #[test]

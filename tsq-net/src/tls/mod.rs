@@ -20,6 +20,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::transport::{Role, transport};
 use issued::Issued;
+pub use issued::Resumed;
 pub use tickets::{Sessions, Tickets};
 
 /// The application protocol of the draft (C2).
@@ -77,6 +78,19 @@ pub fn server_with(
     clients: Arc<dyn ClientCertVerifier>,
     role: Role,
 ) -> Result<ServerConfig, rustls::Error> {
+    server_counting(certificates, clients, role, Resumed::default())
+}
+
+/// As [`server_with`], counting in `resumed`.
+///
+/// # Errors
+/// As for [`server`].
+pub fn server_counting(
+    certificates: Arc<dyn ResolvesServerCert>,
+    clients: Arc<dyn ClientCertVerifier>,
+    role: Role,
+    resumed: Resumed,
+) -> Result<ServerConfig, rustls::Error> {
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(clients)
@@ -85,7 +99,7 @@ pub fn server_with(
     tls.alpn_protocols = vec![ALPN_DRAFT.to_vec(), ALPN_DEPLOYED.to_vec()];
     // tsq: C3
     tls.max_early_data_size = u32::MAX;
-    tls.session_storage = Arc::new(Issued::default());
+    tls.session_storage = Arc::new(Issued::counting(resumed));
     let quic = QuicServerConfig::with_initial(Arc::new(tls), initial_suite())
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut config = ServerConfig::with_crypto(Arc::new(quic));
