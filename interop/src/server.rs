@@ -1,6 +1,7 @@
 //! Our server as a child process.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -120,6 +121,43 @@ impl Server {
     #[must_use]
     pub fn pin(&self) -> &str {
         &self.pin
+    }
+
+    /// What it answers to `GET` of `path`, head and body, when it was given `--metrics 127.0.0.1:0`.
+    ///
+    /// # Panics
+    /// When it does not answer within 10 s.
+    #[must_use]
+    #[track_caller]
+    pub fn get(&self, path: &str) -> String {
+        let find = |line: &str| {
+            field(line, "metrics", "address")?
+                .parse::<SocketAddr>()
+                .ok()
+        };
+        let address = self.process.wait_for(START_LIMIT, find);
+        let mut stream = TcpStream::connect(address).expect("metrics are told there");
+        stream
+            .set_read_timeout(Some(2 * START_LIMIT))
+            .expect("a limit that is not 0");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("connected");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer in time");
+        text
+    }
+
+    /// A number among its metrics, such as `tsq_connections`; with labels where there are any.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    #[must_use]
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics");
+        text.lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            .find_map(|value| value.parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in:\n{text}"))
     }
 
     /// The running process.

@@ -134,6 +134,10 @@ pub struct Args {
     )]
     pub limits: LimitArgs,
 
+    /// Tell metrics over HTTP at this address and port: /metrics for Prometheus, /healthz; such as 127.0.0.1:9443
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
+
     /// How log lines look on standard error
     #[arg(long, value_enum, default_value = "text")]
     pub log_format: LogFormat,

@@ -61,8 +61,14 @@ counts! {
     datagrams,
     /// Requests answered with the time, on a stream.
     streams,
-    /// Requests not answered with the time: malformed, too long, or asking what we do not have.
-    refused,
+    /// Requests by datagram not answered: malformed, too long, or asking what we do not have.
+    refused_datagrams,
+    /// The same on streams, answered with an error.
+    refused_streams,
+    /// Requests by datagram dropped because they come too fast.
+    dropped_datagrams,
+    /// The same on streams, which were reset.
+    dropped_streams,
     /// Answers whose T2 is the kernel's.
     kernel_stamps,
     /// Answers whose T2 is not the kernel's.
@@ -101,6 +107,39 @@ counts! {
     over_connection_rate,
     /// Requests not answered because all connections together ask too fast.
     over_request_rate,
+}
+
+impl Counts {
+    /// Requests refused, by whatever transport.
+    pub fn refused(&self) -> u64 {
+        self.refused_datagrams + self.refused_streams
+    }
+
+    /// Requests dropped, by whatever transport.
+    pub fn dropped(&self) -> u64 {
+        self.dropped_datagrams + self.dropped_streams
+    }
+
+    /// How often each limit was reached, by its option's name.
+    pub fn by_limit(&self) -> [(&'static str, u64); 10] {
+        [
+            ("max-connections", self.over_connections),
+            ("max-connections-per-ipv4", self.over_v4),
+            ("max-connections-per-ipv6-64", self.over_v6_64),
+            ("max-connections-per-ipv6-56", self.over_v6_56),
+            ("max-connections-per-ipv6-48", self.over_v6_48),
+            ("max-handshakes", self.over_half_open),
+            ("max-handshakes-per-second", self.over_handshake_rate),
+            ("handshake-timeout", self.over_handshake_time),
+            ("max-requests-per-connection", self.over_connection_rate),
+            ("max-requests-per-second", self.over_request_rate),
+        ]
+    }
+
+    /// How often any limit was reached.
+    pub fn over_limits(&self) -> u64 {
+        self.by_limit().iter().map(|(_, count)| count).sum()
+    }
 }
 
 /// How many of what took how long.

@@ -10,7 +10,8 @@
 //!
 //! [`departures`] notes when answers left, for clients that ask to be told.
 //! A new process may replace one that serves ([`take_over`]).
-//! Who may do that, and how often, is for [`limits`] to say; what was done is in [`counts`].
+//! Who may do that, and how often, is for [`limits`] to say; what was done is in [`counts`], and
+//! [`metrics`] tells it.
 //!
 //! Beside them [`own_clock`] watches what this host's clock is worth.
 //!
@@ -27,6 +28,7 @@ pub mod counts;
 pub mod departures;
 pub mod limits;
 pub mod listen;
+pub mod metrics;
 pub mod newest;
 pub mod notify;
 pub mod own_clock;

@@ -17,6 +17,7 @@ use crate::config::Loaded;
 use crate::counts::Counts;
 use crate::limits::Shared;
 use crate::listen::{Listener, Served};
+use crate::metrics::{Memory, Metrics, Responder, Sources};
 use crate::notify;
 use crate::own_clock::{Watch, report as report_clock};
 use crate::reload::{self, LoadError, Reload};
@@ -46,6 +47,13 @@ pub enum RunError {
         /// What the system said.
         error: io::Error,
     },
+    /// Metrics cannot be told where they are to be.
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
     /// The process that serves an address does not hand it over.
     TakeOver {
         /// Which.
@@ -66,7 +74,7 @@ impl RunError {
             Self::Running(_) => 1,
             Self::Settings(_) => 2,
             Self::Load(_) | Self::Tls(_) | Self::Annotation(_) => 3,
-            Self::Bind { .. } | Self::TakeOver { .. } | Self::Passed(_) => 4,
+            Self::Bind { .. } | Self::Metrics { .. } | Self::TakeOver { .. } | Self::Passed(_) => 4,
         }
     }
 }
@@ -86,6 +94,9 @@ impl fmt::Display for RunError {
                     "cannot serve {address} (UDP): {error}{}",
                     bind_hint(*address, error)
                 )
+            }
+            Self::Metrics { address, error } => {
+                write!(f, "cannot tell metrics at {address} (TCP): {error}")
             }
             Self::TakeOver { address, error } => {
                 write!(f, "cannot take {address} over: {error}")
@@ -162,10 +173,12 @@ fn run_with(mut settings: Settings) -> Result<(), RunError> {
         Some(offer) => offer.secret.clone(),
         None => ServerSecret::random().map_err(RunError::Running)?,
     };
-    let mut config = tls::server_with(
+    let resumed = tls::Resumed::default();
+    let mut config = tls::server_counting(
         reload.identities.clone(),
         reload.client_verifier(),
         settings.role,
+        resumed.clone(),
     )
     .map_err(RunError::Tls)?;
     config.token_key(secret.token_key());
@@ -194,7 +207,16 @@ fn run_with(mut settings: Settings) -> Result<(), RunError> {
         limits: settings.limits,
         shared: Arc::new(Shared::new(&settings.limits)),
     };
+    let taking_over = offers.iter().any(Option::is_some);
     let (listeners, services) = addresses(&served, &settings.listen, passed, &mut offers)?;
+    let metrics = Arc::new(Metrics::new(Sources {
+        shards: services.iter().map(Service::counters).collect(),
+        shared: Arc::clone(&served.shared),
+        resumed,
+        clock: watch.shared(),
+        memory: Memory::own(),
+    }));
+    let responder = respond(settings.metrics, taking_over, &metrics)?;
     report_timestamps();
     let mut workers = shards::start(services, &signals).map_err(RunError::Running)?;
     let handed_over = HandedOver::default();
@@ -205,8 +227,10 @@ fn run_with(mut settings: Settings) -> Result<(), RunError> {
             .map_err(|error| RunError::Bind { address, error })?;
     }
     notify::ready();
-    supervise(&signals, reload, &mut workers).map_err(RunError::Running)?;
+    supervise(&signals, reload, &mut workers, &metrics).map_err(RunError::Running)?;
     notify::stopping();
+    // Who scrapes is to find the next process, if there is one.
+    drop(responder);
     let counts = if handed_over.get() {
         tracing::info!("draining after a take-over");
         workers.leave()
@@ -216,6 +240,21 @@ fn run_with(mut settings: Settings) -> Result<(), RunError> {
     };
     report(&counts.map_err(RunError::Running)?);
     Ok(())
+}
+
+/// Tells metrics to those who may ask, if that is wanted.
+fn respond(
+    address: Option<SocketAddr>,
+    take_over: bool,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Responder>, RunError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let responder = Responder::start(address, take_over, Arc::clone(metrics))
+        .map_err(|error| RunError::Metrics { address, error })?;
+    tracing::info!(address = %responder.address(), "metrics");
+    Ok(Some(responder))
 }
 
 /// A panic is a bug: where it is belongs in the log, in one line as everything there.
@@ -298,13 +337,14 @@ fn report(counts: &Counts) {
     tracing::info!(
         datagrams = counts.datagrams,
         streams = counts.streams,
-        refused = counts.refused,
+        refused = counts.refused(),
         handshakes = counts.handshakes,
         follow_ups = counts.follow_ups,
         denied = counts.denied,
         user_stamps = counts.user_stamps,
         unsent = counts.unsent,
         retried = counts.retried,
+        over_limits = counts.over_limits(),
         "served"
     );
 }

@@ -248,6 +248,8 @@ impl Service {
                 Event::Datagram { conn, data, stamp } => {
                     if self.gate.request(now, conn) {
                         self.answer_datagram(conn, &data, stamp);
+                    } else {
+                        self.counters.dropped_datagrams.count();
                     }
                 }
                 Event::Stream {
@@ -305,12 +307,13 @@ impl Service {
                 }
             }
             // tsq: M2
-            Err(_) => self.counters.refused.count(),
+            Err(_) => self.counters.refused_datagrams.count(),
         }
     }
 
     fn answer_stream(&mut self, now: Instant, key: (ConnId, StreamId), request: &Complete) {
         if !self.gate.request(now, key.0) {
+            self.counters.dropped_streams.count();
             self.engine.reset_stream(key.0, key.1);
             return self.end_reading(key, request.finished);
         }
@@ -361,7 +364,7 @@ impl Service {
 
     fn refuse_stream(&mut self, key: (ConnId, StreamId), refused: &Refused, finished: bool) {
         let mut out = [0; MAX_ANSWER];
-        self.counters.refused.count();
+        self.counters.refused_streams.count();
         // A client that does not read the error has given up already.
         let _ = self
             .engine

@@ -38,6 +38,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What QUIC lets a connection use.
     pub role: Role,
+    /// Where to tell metrics.
+    pub metrics: Option<SocketAddr>,
     /// What else is told to clients that ask.
     pub annotations: Vec<(String, String)>,
 }
@@ -115,6 +117,7 @@ impl Settings {
             },
             limits: args.limits.limits(),
             role: args.limits.role(),
+            metrics: args.metrics,
             annotations: args.annotate.clone(),
         })
     }
@@ -132,6 +135,14 @@ impl Settings {
         for address in self.listen.iter().filter(|address| address.port() == 0) {
             warnings.push(format!(
                 "--listen {address} takes a port of the system's choice, another at each start"
+            ));
+        }
+        if let Some(address) = self
+            .metrics
+            .filter(|address| !address.ip().to_canonical().is_loopback())
+        {
+            warnings.push(format!(
+                "--metrics {address} tells everybody who reaches it, unencrypted, what this server does"
             ));
         }
         if self.asking.overrides.smear.as_deref() == Some("unknown") {
@@ -261,11 +272,15 @@ mod tests {
 
     #[test]
     fn unwise_settings_are_warned_of_and_wise_ones_are_not() {
-        assert_eq!(resolve("").unwrap().warnings(), [""; 0]);
+        for wise in ["", "--metrics 127.0.0.1:9443", "--metrics [::1]:9443"] {
+            assert_eq!(resolve(wise).unwrap().warnings(), [""; 0]);
+        }
         for unwise in [
             "--stratum 1 --serve-unsynchronised",
             "--listen 127.0.0.1:0",
             "--smear unknown",
+            "--metrics 192.0.2.1:9443",
+            "--metrics [::]:9443",
         ] {
             assert_eq!(resolve(unwise).unwrap().warnings().len(), 1, "{unwise}");
         }

@@ -197,7 +197,7 @@ mod tests {
                 Ok(Counts {
                     datagrams: index,
                     streams: 10 * index,
-                    refused: 100 * index,
+                    refused_streams: 100 * index,
                     user_stamps: 1000 * index,
                     unsent: 10_000 * index,
                     handshakes: 100_000 * index,
@@ -212,7 +212,7 @@ mod tests {
         let expected = Counts {
             datagrams: 6,
             streams: 60,
-            refused: 600,
+            refused_streams: 600,
             user_stamps: 6000,
             unsent: 60_000,
             handshakes: 600_000,

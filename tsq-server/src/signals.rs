@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 /// Waits for a signal, or for a serving thread that ended by itself.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub struct Signals {
     sender: UnixStream,
     end: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
+    summary: Arc<AtomicBool>,
 }
 
 /// What ended a wait.
@@ -24,12 +25,14 @@ pub enum Awaited {
     End,
     /// Files are to be read again: SIGHUP.
     Reload,
+    /// The log is to have a summary: SIGUSR1.
+    Summary,
     /// The time has passed.
     Nothing,
 }
 
 impl Signals {
-    /// Catches SIGTERM, SIGINT and SIGHUP from now on.
+    /// Catches SIGTERM, SIGINT, SIGHUP and SIGUSR1 from now on.
     ///
     /// # Errors
     /// Those of socketpair(2) and sigaction(2).
@@ -39,6 +42,7 @@ impl Signals {
             signals.catch(signal, &signals.end)?;
         }
         signals.catch(SIGHUP, &signals.reload)?;
+        signals.catch(SIGUSR1, &signals.summary)?;
         Ok(signals)
     }
 
@@ -53,6 +57,7 @@ impl Signals {
             sender,
             end: Arc::default(),
             reload: Arc::default(),
+            summary: Arc::default(),
         })
     }
 
@@ -79,8 +84,8 @@ impl Signals {
     /// # Errors
     /// Those of read(2).
     pub fn wait(&self, limit: Option<Duration>) -> io::Result<Awaited> {
-        let waiting = || !self.end.load(Ordering::Acquire) && !self.reload.load(Ordering::Acquire);
-        if waiting() {
+        let told = [&self.end, &self.reload, &self.summary];
+        if !told.iter().any(|flag| flag.load(Ordering::Acquire)) {
             self.receiver.set_read_timeout(limit)?;
             match io::Read::read(&mut &self.receiver, &mut [0; 64]) {
                 Ok(_) => {}
@@ -92,6 +97,8 @@ impl Signals {
             Ok(Awaited::End)
         } else if self.reload.swap(false, Ordering::AcqRel) {
             Ok(Awaited::Reload)
+        } else if self.summary.swap(false, Ordering::AcqRel) {
+            Ok(Awaited::Summary)
         } else {
             Ok(Awaited::Nothing)
         }
@@ -135,10 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn asked_reload_is_told_once() {
+    fn what_was_asked_is_told_once() {
         let signals = Signals::none().unwrap();
         signals.reload.store(true, Ordering::Release);
+        signals.summary.store(true, Ordering::Release);
         assert_eq!(signals.wait(None).unwrap(), Awaited::Reload);
+        assert_eq!(signals.wait(None).unwrap(), Awaited::Summary);
         let brief = Some(Duration::from_millis(1));
         assert_eq!(signals.wait(brief).unwrap(), Awaited::Nothing);
     }

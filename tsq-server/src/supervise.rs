@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::metrics::Metrics;
 use crate::notify;
 use crate::reload::{self, Reload};
 use crate::shards::Workers;
@@ -13,7 +14,12 @@ use crate::signals::{Awaited, Signals};
 ///
 /// # Errors
 /// Those of waiting for signals.
-pub fn supervise(signals: &Signals, mut reload: Reload, workers: &mut Workers) -> io::Result<()> {
+pub fn supervise(
+    signals: &Signals,
+    mut reload: Reload,
+    workers: &mut Workers,
+    metrics: &Metrics,
+) -> io::Result<()> {
     let mut files = Rounds::every(reload::EVERY);
     let mut watchdog = notify::watchdog().map(Rounds::every);
     loop {
@@ -30,6 +36,7 @@ pub fn supervise(signals: &Signals, mut reload: Reload, workers: &mut Workers) -
                 reload.now();
                 notify::ready();
             }
+            Awaited::Summary => metrics.log(),
             Awaited::Nothing => {}
         }
         if files.is_due() {

@@ -1,0 +1,113 @@
+//! What the server is doing, for those who run it.
+//!
+//! * [`Metrics`] sums up the counters of all shards. Nothing is counted for it twice, and no shard waits for it.
+//! * [`Responder`] tells it over HTTP: `/metrics` in the OpenMetrics text format, `/healthz` in a word.
+//! * SIGUSR1 writes the same into the log, in a line.
+//!
+//! Nothing here holds an address, a name or a nonce of a client's.
+
+mod families;
+mod http;
+mod memory;
+mod responder;
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+use tsq_net::tls::Resumed;
+
+use crate::counts::{Counters, Counts};
+use crate::limits::Shared;
+use crate::newest::Newest;
+use crate::own_clock::OwnClock;
+pub use memory::Memory;
+pub use responder::Responder;
+
+/// Where the numbers are.
+pub struct Metrics {
+    sources: Arc<Sources>,
+    registry: Registry,
+}
+
+/// What is read when somebody asks.
+#[derive(Debug)]
+pub struct Sources {
+    /// Counters of every shard of every address.
+    pub shards: Vec<Arc<Counters>>,
+    /// What all shards have together.
+    pub shared: Arc<Shared>,
+    /// Sessions that were resumed.
+    pub resumed: Resumed,
+    /// What our clock is worth.
+    pub clock: Arc<Newest<OwnClock>>,
+    /// What we take of the host's memory.
+    pub memory: Memory,
+}
+
+impl Metrics {
+    /// Reads `sources` whenever it is asked.
+    pub fn new(sources: Sources) -> Self {
+        let sources = Arc::new(sources);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Arc::clone(&sources)));
+        Self { sources, registry }
+    }
+
+    /// All numbers in the OpenMetrics text format.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // A String takes whatever is written.
+        let _ = text::encode(&mut text, &self.registry);
+        text
+    }
+
+    /// Whether clients get good time here, as far as this host knows.
+    pub fn is_good(&self) -> bool {
+        self.sources.clock.newest().synchronised
+    }
+
+    /// Writes a summary into the log.
+    pub fn log(&self) {
+        let counts = self.sources.counts();
+        let clock = self.sources.clock.newest();
+        tracing::info!(
+            connections = self.sources.shared.connections(),
+            half_open = self.sources.shared.half_open(),
+            handshakes = counts.handshakes,
+            resumed = self.sources.resumed.count(),
+            datagrams = counts.datagrams,
+            streams = counts.streams,
+            refused = counts.refused(),
+            dropped = counts.dropped(),
+            over_limits = counts.over_limits(),
+            retried = counts.retried,
+            kernel_stamps = counts.kernel_stamps,
+            user_stamps = counts.user_stamps,
+            resident_kib = self.sources.memory.resident().map(|bytes| bytes / 1024),
+            synchronised = clock.synchronised,
+            stratum = clock.stratum,
+            "summary"
+        );
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics")
+            .field("sources", &self.sources)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sources {
+    /// What all shards have done.
+    pub fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        for shard in &self.shards {
+            sum.add(&shard.snapshot());
+        }
+        sum
+    }
+}

@@ -1,0 +1,280 @@
+//! The thread that answers scrapers.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, SocketType, sockopt};
+
+use super::{Metrics, http};
+
+/// Answers at an address until dropped. Ends with its thread, not with the service: should it fail,
+/// the time is served on, and that nothing answers here tells whoever looks.
+#[derive(Debug)]
+pub struct Responder {
+    address: SocketAddr,
+    /// Ends the thread when dropped.
+    end: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Responder {
+    /// Listens at `address`. With `take_over`, another process may still do so, and gets some of
+    /// the requests until it ends.
+    ///
+    /// # Errors
+    /// The address is taken, not permitted, or none of ours; no thread could be made.
+    pub fn start(address: SocketAddr, take_over: bool, metrics: Arc<Metrics>) -> io::Result<Self> {
+        if !take_over {
+            // That one listens already would not be seen below.
+            drop(TcpListener::bind(address)?);
+        }
+        let listener = bind(address)?;
+        let address = listener.local_addr()?;
+        let (end, ended) = UnixStream::pair()?;
+        let server = Server {
+            listener,
+            ended,
+            metrics,
+            clients: Vec::new(),
+            rest_until: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("metrics".into())
+            .spawn(move || server.run())?;
+        Ok(Self {
+            address,
+            end: Some(end),
+            thread: Some(thread),
+        })
+    }
+
+    /// The address, with its real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been logged already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A listener whose address the next process can have before this one ends.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_socket_reuseport(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+struct Server {
+    listener: TcpListener,
+    ended: UnixStream,
+    metrics: Arc<Metrics>,
+    clients: Vec<Client>,
+    /// Takes nobody in until then: the system had no descriptors left.
+    rest_until: Option<Instant>,
+}
+
+struct Client {
+    stream: TcpStream,
+    deadline: Instant,
+    head: Vec<u8>,
+    /// What is left to send.
+    answer: Option<Vec<u8>>,
+    sent: usize,
+}
+
+impl Server {
+    fn run(mut self) {
+        while self.wait() {
+            let now = Instant::now();
+            self.accept(now);
+            let metrics = &self.metrics;
+            self.clients
+                .retain_mut(|client| client.deadline > now && client.go_on(metrics));
+        }
+    }
+
+    /// Waits until there is something to do; false when this is the end.
+    fn wait(&self) -> bool {
+        let now = Instant::now();
+        let open = self.clients.len() < MAX_CLIENTS && self.rest_until.is_none_or(|end| end <= now);
+        let until = self.clients.iter().map(|client| client.deadline);
+        let until = until.chain(self.rest_until.filter(|end| *end > now)).min();
+        let timeout = until
+            .map(|until| until.saturating_duration_since(now) + Duration::from_millis(1))
+            .and_then(|wait| Timespec::try_from(wait).ok());
+        let mut fds = vec![PollFd::new(&self.ended, PollFlags::IN)];
+        fds.extend(self.clients.iter().map(|client| {
+            let flags = match client.answer {
+                Some(_) => PollFlags::OUT,
+                None => PollFlags::IN,
+            };
+            PollFd::new(&client.stream, flags)
+        }));
+        if open {
+            fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        }
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => fds[0].revents().is_empty(),
+            Err(error) => error == rustix::io::Errno::INTR,
+        }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        if self.rest_until.is_some_and(|end| end > now) {
+            return;
+        }
+        self.rest_until = None;
+        while self.clients.len() < MAX_CLIENTS {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    if stream.set_nonblocking(true).is_ok() {
+                        self.clients.push(Client::new(stream, now + PATIENCE));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    self.rest_until = Some(now + REST);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl Client {
+    fn new(stream: TcpStream, deadline: Instant) -> Self {
+        Self {
+            stream,
+            deadline,
+            head: Vec::new(),
+            answer: None,
+            sent: 0,
+        }
+    }
+
+    /// Reads and writes what can be; false when it is done with.
+    fn go_on(&mut self, metrics: &Metrics) -> bool {
+        let outcome = if self.answer.is_none() {
+            self.read(metrics).and_then(|()| self.write())
+        } else {
+            self.write()
+        };
+        matches!(outcome, Err(error) if is_not_yet(&error))
+    }
+
+    /// Ok when there is an answer.
+    fn read(&mut self, metrics: &Metrics) -> io::Result<()> {
+        while self.answer.is_none() {
+            let mut bytes = [0; 1024];
+            let room = (http::MAX_HEAD - self.head.len()).min(bytes.len());
+            match self.stream.read(&mut bytes[..room])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => self.head.extend_from_slice(&bytes[..count]),
+            }
+            self.answer = http::answer(&self.head, metrics);
+        }
+        Ok(())
+    }
+
+    /// Ok when all is sent.
+    fn write(&mut self) -> io::Result<()> {
+        let answer = self.answer.as_deref().unwrap_or_default();
+        while self.sent < answer.len() {
+            match self.stream.write(&answer[self.sent..])? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => self.sent += count,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_not_yet(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+/// Scrapers served at once; others wait in the system's queue, which is this long.
+const MAX_CLIENTS: usize = 8;
+const BACKLOG: i32 = 16;
+
+/// How long a scraper may take from its connection to the last byte.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// After the system refused a descriptor.
+const REST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::super::families::tests::metrics;
+    use super::*;
+
+    fn start() -> Responder {
+        Responder::start("127.0.0.1:0".parse().unwrap(), false, metrics(true).into()).unwrap()
+    }
+
+    fn ask(address: SocketAddr, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(request).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn scraper_gets_all_in_one_answer() {
+        let responder = start();
+        let text = ask(responder.address(), b"GET /metrics HTTP/1.1\r\n\r\n");
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn silent_clients_keep_nobody_out_for_longer_than_they_may_be_silent() {
+        let responder = start();
+        let begun = Instant::now();
+        let mut silent: Vec<_> = (0..MAX_CLIENTS + 2)
+            .map(|_| TcpStream::connect(responder.address()).unwrap())
+            .collect();
+        // Slow ones, which send something now and then, have no longer.
+        silent[0].write_all(b"GET ").unwrap();
+        let text = ask(responder.address(), b"GET /healthz HTTP/1.1\r\n\r\n");
+        assert!(text.ends_with("\r\n\r\nok\n"), "{text}");
+        assert!(begun.elapsed() >= PATIENCE, "they were not let in first");
+        assert_eq!(silent[0].read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    #[test]
+    fn address_in_use_is_refused_unless_it_is_to_be_taken_over() {
+        let first = start();
+        let address = first.address();
+        let error = Responder::start(address, false, metrics(true).into()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let second = Responder::start(address, true, metrics(true).into()).unwrap();
+        drop(first);
+        let text = ask(second.address(), b"GET /healthz HTTP/1.1\r\n\r\n");
+        assert!(text.ends_with("ok\n"), "{text}");
+    }
+}
