@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsq_certs::Pin;
 
-use crate::reach::{Reach, time_ms};
+use crate::reach::{Reach, measuring_ms, time_ms};
 use crate::receipt::Hash;
 
 /// Sets this host's clock by TSQ servers: encrypted time over QUIC, UDP port 443.
@@ -229,6 +229,9 @@ pub enum Command {
         /// The hardware clock
         #[arg(long, value_name = "FILE", default_value = "/dev/rtc0")]
         device: PathBuf,
+        /// Time for the measurement, such as 3s
+        #[arg(long, value_name = "TIME", default_value = "3s", value_parser = measuring_ms)]
+        timeout: f64,
         /// Print one JSON object and nothing else
         #[arg(long)]
         json: bool,
@@ -245,6 +248,9 @@ pub enum Command {
             help = "Names or addresses: HOST, HOST:PORT, [V6]:PORT"
         )]
         servers: Vec<String>,
+        /// Time for the measurement, such as 3s
+        #[arg(long, value_name = "TIME", default_value = "3s", value_parser = measuring_ms)]
+        timeout: f64,
         /// Print one JSON object and nothing else
         #[arg(long)]
         json: bool,
@@ -264,6 +270,9 @@ pub enum Command {
             help = "Names or addresses: HOST, HOST:PORT, [V6]:PORT"
         )]
         servers: Vec<String>,
+        /// Time for the measurement, such as 3s
+        #[arg(long, value_name = "TIME", default_value = "3s", value_parser = measuring_ms)]
+        timeout: f64,
         /// Print one JSON object and nothing else
         #[arg(long)]
         json: bool,

@@ -15,8 +15,13 @@ use crate::table;
 ///
 /// # Errors
 /// [`Unusable`]: a bad server, no roots, or the system fails us.
-pub fn explain(servers: &[String], reach: &Reach, json: bool) -> Result<u8, Unusable> {
-    let outcome = ask(servers, reach)?;
+pub fn explain(
+    servers: &[String],
+    reach: &Reach,
+    timeout_ms: f64,
+    json: bool,
+) -> Result<u8, Unusable> {
+    let outcome = ask(servers, reach, timeout_ms)?;
     let findings = findings::all(outcome.as_ref());
     let mut out = io::stdout().lock();
     let printed = if json {
@@ -35,8 +40,13 @@ pub fn explain(servers: &[String], reach: &Reach, json: bool) -> Result<u8, Unus
 ///
 /// # Errors
 /// As [`explain`].
-pub fn check(servers: &[String], reach: &Reach, json: bool) -> Result<u8, Unusable> {
-    let outcome = ask(servers, reach)?;
+pub fn check(
+    servers: &[String],
+    reach: &Reach,
+    timeout_ms: f64,
+    json: bool,
+) -> Result<u8, Unusable> {
+    let outcome = ask(servers, reach, timeout_ms)?;
     let exit = outcome.as_ref().map_or(Exit::Done, |outcome| outcome.exit);
     let findings = findings::all(outcome.as_ref());
     let mut out = io::stdout().lock();
@@ -49,11 +59,11 @@ pub fn check(servers: &[String], reach: &Reach, json: bool) -> Result<u8, Unusab
     Ok(exit.code())
 }
 
-fn ask(servers: &[String], reach: &Reach) -> Result<Option<Outcome>, Unusable> {
+fn ask(servers: &[String], reach: &Reach, timeout_ms: f64) -> Result<Option<Outcome>, Unusable> {
     if servers.is_empty() {
         return Ok(None);
     }
-    reach.measure(servers, TIMEOUT_MS).map(Some)
+    reach.measure(servers, timeout_ms).map(Some)
 }
 
 fn sentence(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
@@ -116,5 +126,3 @@ fn kernel() -> String {
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-const TIMEOUT_MS: f64 = 3_000.0;

@@ -96,6 +96,14 @@ pub fn time_ms(text: &str) -> Result<f64, String> {
     }
 }
 
+/// As [`time_ms`], long enough for a measurement.
+pub fn measuring_ms(text: &str) -> Result<f64, String> {
+    match time_ms(text)? {
+        ms if ms >= 1.0 => Ok(ms),
+        _ => Err("less than 1ms".into()),
+    }
+}
+
 const MAX_MS: f64 = 86_400_000.0;
 
 #[cfg(test)]
@@ -118,6 +126,8 @@ mod tests {
         ] {
             assert!(time_ms(text).is_err(), "{text}");
         }
+        assert_eq!(measuring_ms("1ms"), Ok(1.0));
+        assert!(measuring_ms("999us").is_err());
     }
 
     #[test]

@@ -36,8 +36,10 @@ pub struct Report {
 pub struct Wish<'a> {
     /// The device.
     pub device: &'a Path,
-    /// Set it, if it is wrong.
+    /// Set it.
     pub write: bool,
+    /// Time for asking the servers, in milliseconds.
+    pub timeout_ms: f64,
     /// Print one JSON object.
     pub json: bool,
 }
@@ -66,7 +68,7 @@ pub fn run(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<u8, Unu
 fn compare(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<Report, Unusable> {
     let device = HardwareClock::open(wish.device, wish.write)
         .map_err(|error| unusable(wish.device, &error))?;
-    let truth = Truth::find(servers, reach)?;
+    let truth = Truth::find(servers, reach, wish.timeout_ms)?;
     let rtc = device
         .read()
         .map_err(|error| unusable(wish.device, &error))?;
@@ -152,7 +154,7 @@ struct Truth {
 }
 
 impl Truth {
-    fn find(servers: &[String], reach: &Reach) -> Result<Self, Unusable> {
+    fn find(servers: &[String], reach: &Reach, timeout_ms: f64) -> Result<Self, Unusable> {
         if servers.is_empty() {
             let standing = Standing::of(now(), Floor::of_build());
             let kept = standing == Standing::Synchronised;
@@ -162,7 +164,7 @@ impl Truth {
                 problem: format!("this host's clock is {standing}; name servers"),
             });
         }
-        let outcome = reach.measure(servers, TIMEOUT_MS)?;
+        let outcome = reach.measure(servers, timeout_ms)?;
         let state = outcome.trust.map_or(TrustState::Floor, |trust| trust.state);
         let problem = match &outcome.analysis.combined {
             Ok(_) => String::new(),
@@ -201,5 +203,3 @@ fn unusable(device: &Path, error: &std::io::Error) -> Unusable {
 }
 
 const SECOND: i64 = 1_000_000_000;
-
-const TIMEOUT_MS: f64 = 3_000.0;

@@ -67,26 +67,30 @@ pub fn run(args: &Args) -> u8 {
             servers,
             write,
             device,
+            timeout,
             json,
             reach,
         }) => {
             let wish = rtc::Wish {
                 device,
                 write: *write,
+                timeout_ms: *timeout,
                 json: *json,
             };
             return ended(rtc::run(servers, reach, &wish));
         }
         Some(Command::Explain {
             servers,
+            timeout,
             json,
             reach,
-        }) => return ended(explain::explain(servers, reach, *json)),
+        }) => return ended(explain::explain(servers, reach, *timeout, *json)),
         Some(Command::Check {
             servers,
+            timeout,
             json,
             reach,
-        }) => return ended(explain::check(servers, reach, *json)),
+        }) => return ended(explain::check(servers, reach, *timeout, *json)),
         None => {
             let view = View {
                 json: args.json,
