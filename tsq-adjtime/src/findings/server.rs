@@ -96,9 +96,9 @@ fn silent(server: &str, address: SocketAddr, tcp: Tcp) -> Finding {
         Tcp::Open => Finding::problem(
             server,
             "udp_blocked",
-            format!("UDP {port} of {host} is silent and TCP {port} open: the network lets TCP through and drops UDP, so QUIC is blocked"),
+            format!("{host} does not answer at UDP {port}, and TCP {port} is open: QUIC is blocked, by a firewall or by a network that wants a login first"),
         )
-        .fix(format!("let UDP {port} out in the firewall, or use a server on a port that it lets through (HOST:PORT)")),
+        .fix(format!("log in where the network asks for it; let UDP {port} out in the firewall, or use a server on a port that it lets through (HOST:PORT)")),
         Tcp::Refused => Finding::problem(
             server,
             "udp_silent_host_up",
@@ -126,7 +126,7 @@ fn untrusted(finding: Finding, refusal: &TrustRefusal) -> Finding {
             "do not use this server; if its time is right, the saved clock is not: remove it from the state folder",
         ),
         TrustRefusal::UnknownIssuer => {
-            finding.fix("for a private server name its authority with --ca, or its key with --pin")
+            finding.fix("for a private server name its authority with --ca, or its key with --pin; if it is neither, something on the way answers in its place, as the login page of a hotel's network does")
         }
         TrustRefusal::WrongName { .. } => {
             finding.fix("ask by a name that the certificate carries, or check that one with --server-name")

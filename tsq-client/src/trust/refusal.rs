@@ -139,7 +139,7 @@ impl fmt::Display for TrustRefusal {
                 by: By::OurClock,
             } => write!(
                 f,
-                "the certificate is not valid before {}, and this host's clock says {} (if that is wrong, the clock is slow)",
+                "the certificate is not yet valid: it begins on {}, and this host's clock says {} (if that is wrong, the clock is slow)",
                 date(*not_before),
                 date(*now)
             ),
@@ -159,7 +159,7 @@ impl fmt::Display for TrustRefusal {
                 by: By::Servers,
             } => write!(
                 f,
-                "the certificate is not valid before {}, and by the time that the servers agree on it is {}",
+                "the certificate is not yet valid: it begins on {}, and by the time that the servers agree on it is {}",
                 date(*not_before),
                 date(*now)
             ),
