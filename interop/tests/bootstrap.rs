@@ -49,8 +49,13 @@ impl Honest {
             true => &[],
             false => &["--bootstrap", "always"],
         };
-        let words: Vec<&str> = ["--ca", &ca, "--max-offset", "none"]
+        let limit: &[&str] = match options.contains(&"--max-offset") {
+            true => &[],
+            false => &["--max-offset", "none"],
+        };
+        let words: Vec<&str> = ["--ca", &ca]
             .iter()
+            .chain(limit)
             .chain(bootstrap)
             .copied()
             .chain(addresses.iter().map(String::as_str))
@@ -200,6 +205,48 @@ fn majority_that_lies_outside_its_own_certificates_is_thrown_out() {
     let report = honest.ask("+0s", &others, &["--bootstrap", "never"]);
     assert_eq!(report.outcome.code, Some(0), "{report:#?}");
     assert!(report.offset_ms().unwrap().abs() < 1_000.0, "{report:#?}");
+}
+
+/// No honest server is there to disagree; the certificates began an hour ago and end in 10 days.
+#[test]
+fn lie_of_all_outside_their_certificates_is_refused_with_its_reason() {
+    let honest = Honest::start(0);
+    for (mode, verdict, words) in [
+        ("lie:1728000000", "certificate_expired", "expired"),
+        ("lie:-7200000", "certificate_not_yet_valid", "not yet valid"),
+    ] {
+        let liars = ["a", "b", "c"].map(|label| honest.liar(&format!("{label}-{mode}"), mode));
+        let others: Vec<&Peer> = liars.iter().collect();
+        // Whatever our own clock shows, and whether or not their dates may wait.
+        for (shift, bootstrap) in [("+0s", "never"), ("+0s", "always"), (SLOW, "always")] {
+            let report = honest.ask(shift, &others, &["--bootstrap", bootstrap]);
+            assert_distrusted(&report, None);
+            for index in 0..3 {
+                assert_eq!(report.source(index, "verdict"), verdict, "{report:#?}");
+                let reason = report.source(index, "reason").as_str().unwrap();
+                assert!(reason.contains(words), "{reason}");
+                assert!(reason.contains("the servers agree"), "{reason}");
+            }
+        }
+    }
+}
+
+/// A majority wins: what is left against it are the limits.
+#[test]
+fn two_liars_of_three_are_stopped_by_the_limit_where_the_clock_is_right() {
+    let honest = Honest::start(1);
+    let liars = ["a", "b"].map(|label| honest.liar(label, "lie:10800000"));
+    let others = [&liars[0], &liars[1]];
+    for bootstrap in ["never", "always"] {
+        let options = ["--bootstrap", bootstrap, "--max-offset", "1000"];
+        let report = honest.ask("+0s", &others, &options);
+        assert_eq!(report.outcome.code, Some(5), "{report:#?}");
+        assert_eq!(report.json["action"], "refused", "{report:#?}");
+        let verdict = report.source(0, "verdict");
+        assert_eq!(verdict, "falseticker", "{report:#?}");
+        let reason = report.json["reason"].as_str().unwrap();
+        assert!(reason.contains("past --max-offset 1000 ms"), "{reason}");
+    }
 }
 
 #[test]
