@@ -33,6 +33,8 @@ pub enum Measurement {
     Cold(ColdOptions),
     /// A one-shot client over a path that loses packets
     Loss(LossOptions),
+    /// A server from the start of its process to the first answer
+    Start(StartOptions),
     /// The plain UDP echo that `server` compares with
     #[command(hide = true)]
     EchoServer(EchoOptions),
@@ -164,6 +166,14 @@ pub struct LossOptions {
     /// Seed of the first run
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+}
+
+/// Options of `start`.
+#[derive(Debug, clap::Args)]
+pub struct StartOptions {
+    /// Starts of each kind
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    pub runs: u16,
 }
 
 /// Options of `echo-server`.

@@ -1,8 +1,8 @@
 //! Measures TSQ's programs, and those of others beside them in the same run.
 //!
 //! Each sub-command of `tsq-bench` is a module: [`serving`] (processor time per request), [`offset`]
-//! (error of the measured offset), [`cold`] (a one-shot client from start to exit) and [`loss`] (the
-//! same over a path that loses packets). The figures are in `RESULTS.md`.
+//! (error of the measured offset), [`cold`] (a one-shot client from start to exit), [`loss`] (the
+//! same over a path that loses packets) and [`start`] (a server's first answer). The figures are in `RESULTS.md`.
 //!
 //! What it does not do: judge. It prints figures and the conditions they were taken under; a goal is
 //! a line in the issue, and a figure on a shared machine is worth most as a ratio to a peer's.
@@ -23,6 +23,7 @@ pub mod offset;
 mod quantiles;
 pub mod serving;
 mod spin;
+pub mod start;
 mod table;
 mod trust;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tsq_benches::args::{Args, Measurement};
-use tsq_benches::{Error, cold, loss, offset, serving};
+use tsq_benches::{Error, cold, loss, offset, serving, start};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -27,6 +27,7 @@ fn run(args: &Args) -> Result<(), Error> {
             None => return Ok(()),
         },
         Measurement::Loss(options) => loss::measure(options)?,
+        Measurement::Start(options) => start::measure(options)?,
         Measurement::EchoServer(options) => return serving::echo::serve(options),
         Measurement::OffsetClient(options) => return offset::client::run(options),
     };
