@@ -191,7 +191,10 @@ impl Trial {
     }
 }
 
-const TRIES: u32 = 20;
+/// Some 50 ms where nothing is ever stamped. The kernel turns stamping on in a worker thread, behind the other
+/// work of a busy machine: with a load of 8 on two cores, 20 tries were too few, and a process that gives up here
+/// does without kernel stamps for as long as it lives.
+const TRIES: u32 = 300;
 const PAUSE: Duration = Duration::from_micros(100);
 
 fn try_one(
