@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from aioquic.asyncio import QuicConnectionProtocol, connect, serve
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, QuicEvent
+from aioquic.tls import SessionTicket
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -135,6 +136,9 @@ def options(doc: str | None, alpn: str = "tsq/1") -> argparse.ArgumentParser:
     parser.add_argument("--pipelined", action="store_true", help="client: all queries at once")
     parser.add_argument("--pause", type=float, default=0.0, help="client: seconds between queries")
     parser.add_argument("--rebind", action="store_true", help="client: another UDP port for each query")
+    parser.add_argument("--resume", action="store_true", help="client: ask on a second connection, by the ticket of a first")
+    parser.add_argument("--early", action="store_true", help="client: as --resume, with the first request in 0-RTT")
+    parser.add_argument("--retry", action="store_true", help="server: send a Retry before each connection")
     parser.add_argument("--timeout", type=float, default=3.0, help="client: seconds for each step")
     return parser
 
@@ -218,7 +222,16 @@ async def _serve(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = await serve(args.host, args.port, configuration=configuration, create_protocol=protocol)
+    tickets: dict[bytes, SessionTicket] = {}
+    server = await serve(
+        args.host,
+        args.port,
+        configuration=configuration,
+        create_protocol=protocol,
+        retry=args.retry,
+        session_ticket_fetcher=lambda label: tickets.pop(label, None),  # each once, for 0-RTT
+        session_ticket_handler=lambda ticket: tickets.update({ticket.ticket: ticket}),
+    )
     port = server._transport.get_extra_info("sockname")[1]  # aioquic offers no other way
     address = f"[{args.host}]:{port}" if ":" in args.host else f"{args.host}:{port}"
     print(f"pin {_pin(configuration.certificate)}", flush=True)
@@ -236,6 +249,7 @@ class ClientProtocol(QuicConnectionProtocol):
     """A client's side of a connection; remembers the ALPN and when the current packet was read (T4)."""
 
     alpn: str | None = None
+    resumed = early = False
     close_reason: str | None = None  # of the class: a failed handshake leaves no instance to ask
     received_ns = 0
     addresses = 1
@@ -265,6 +279,7 @@ class ClientProtocol(QuicConnectionProtocol):
     def quic_event_received(self, event: QuicEvent) -> None:
         if isinstance(event, HandshakeCompleted):
             self.alpn = event.alpn_protocol
+            self.resumed, self.early = event.session_resumed, event.early_data_accepted
         elif isinstance(event, ConnectionTerminated):
             ClientProtocol.close_reason = f"code {event.error_code:#x} {event.reason_phrase}"
 
@@ -314,8 +329,18 @@ async def _query_all(
     samples: list[Sample],
 ) -> None:
     configuration = client_configuration(args, datagrams)
+    # tsq: C3
+    if args.resume or args.early:
+        async with asyncio.timeout(args.timeout):
+            configuration.session_ticket = await _ticket(args, configuration, protocol)
     async with asyncio.timeout(args.timeout * (args.count + 1)):
-        async with connect(args.host, args.port, configuration=configuration, create_protocol=protocol) as client:
+        async with connect(
+            args.host,
+            args.port,
+            configuration=configuration,
+            create_protocol=protocol,
+            wait_connected=not args.early,
+        ) as client:
             report["alpn"] = client.alpn
             if args.pipelined:
                 begun = time.monotonic_ns()
@@ -326,4 +351,22 @@ async def _query_all(
                     await client.between_queries(args)
                 async with asyncio.timeout(args.timeout):
                     samples.append(await query(client, args))
-            report["addresses"] = client.addresses
+            # Not only before: an early request is asked before there is a connection. aioquic offers early data
+            # with every ticket that allows it, so that alone says nothing of requests.
+            early = args.early and client.early
+            report.update(alpn=client.alpn, addresses=client.addresses, resumed=client.resumed, early=early)
+
+
+async def _ticket(
+    args: argparse.Namespace, configuration: QuicConfiguration, protocol: Callable[..., ClientProtocol]
+) -> SessionTicket:
+    """The first ticket of a connection made for nothing else."""
+    tickets: asyncio.Queue[SessionTicket] = asyncio.Queue()
+    async with connect(
+        args.host,
+        args.port,
+        configuration=configuration,
+        create_protocol=protocol,
+        session_ticket_handler=tickets.put_nowait,
+    ):
+        return await tickets.get()

@@ -7,20 +7,26 @@ use std::sync::OnceLock;
 
 /// The path of one of our programs.
 ///
-/// Looked for in `TSQ_BIN_DIR`; without it, in the cargo target directory that the running test
-/// was built in, where the programs are built first, once per test process.
+/// Looked for where [`use_programs_in`] said, else in `TSQ_BIN_DIR`; without either, in the cargo target
+/// directory that the running test was built in, where the programs are built first, once per test process.
 ///
 /// # Panics
 /// When the programs do not build or the one asked for is not among them.
 #[must_use]
 pub fn bin(name: &str) -> PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder =
         FOLDER.get_or_init(|| env::var_os("TSQ_BIN_DIR").map_or_else(build, PathBuf::from));
     let path = folder.join(name);
     assert!(path.is_file(), "no program {name} in {}", folder.display());
     path
 }
+
+/// Takes the programs from this folder, where the caller has built them; without effect after the first [`bin`].
+pub fn use_programs_in(folder: &Path) {
+    FOLDER.get_or_init(|| folder.to_owned());
+}
+
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
 /// Builds the programs beside the running test and returns their folder.
 fn build() -> PathBuf {

@@ -21,7 +21,7 @@ pub mod relay;
 mod server;
 
 pub use adjtime::{Adjtime, Report};
-pub use binaries::bin;
+pub use binaries::{bin, use_programs_in};
 pub use certs::{Certs, ServerCert};
 pub use chronyd::Chronyd;
 pub use faketime::{faketime, faketime_by};

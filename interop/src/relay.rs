@@ -85,6 +85,7 @@ impl Relay {
             dropped: read(&self.totals.dropped),
             overflowed: read(&self.totals.overflowed),
             corrupted: read(&self.totals.corrupted),
+            retries: read(&self.totals.retries),
         }
     }
 }
@@ -110,6 +111,8 @@ pub struct Counters {
     pub overflowed: u64,
     /// Not as they were sent, whatever became of them then.
     pub corrupted: u64,
+    /// Retry packets that came from the upstream server.
+    pub retries: u64,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +121,7 @@ struct Totals {
     dropped: AtomicU64,
     overflowed: AtomicU64,
     corrupted: AtomicU64,
+    retries: AtomicU64,
 }
 
 /// Clients known at a time; packets of further ones are lost.
@@ -245,6 +249,9 @@ impl Worker {
             let Ok(length) = client.socket.recv(&mut self.buffer) else {
                 return;
             };
+            if is_retry(&self.buffer[..length]) {
+                self.totals.retries.fetch_add(1, Ordering::Relaxed);
+            }
             let (fate, to) = (client.down.roll(&self.impairment), client.address);
             let length = self.spoil(client_index, length);
             self.schedule(fate, Rc::clone(&self.listener), to, length);
@@ -296,6 +303,11 @@ impl Worker {
         self.index.insert(address, position);
         Some(position)
     }
+}
+
+/// Whether a packet is a Retry of QUIC version 1 (RFC 9000, section 17.2.5): nothing of it is hidden.
+fn is_retry(packet: &[u8]) -> bool {
+    matches!(packet, [first, 0, 0, 0, 1, ..] if first & 0xf0 == 0xf0)
 }
 
 /// Connected, so that only the upstream's packets come in.

@@ -67,6 +67,7 @@ fn packets_go_both_ways_after_the_delay() {
             dropped: 0,
             overflowed: 0,
             corrupted: 0,
+            retries: 0,
         }
     );
 }
@@ -165,4 +166,17 @@ fn dropped_relay_stops_at_once_with_packets_waiting() {
     let begun = Instant::now();
     drop(relay);
     assert!(begun.elapsed() < PATIENCE);
+}
+
+#[test]
+fn retry_is_told_from_other_long_headers() {
+    assert!(is_retry(&[0xf5, 0, 0, 0, 1, 8]));
+    for other in [
+        [0xc3, 0, 0, 0, 1, 8],
+        [0xe0, 0, 0, 0, 1, 8],
+        [0xf5, 0, 0, 0, 0, 8],
+    ] {
+        assert!(!is_retry(&other), "{other:x?}");
+    }
+    assert!(!is_retry(&[0x7f, 0, 0]));
 }

@@ -7,10 +7,6 @@ use tsq_interop::{Peer, Server};
 
 use super::bench::content;
 
-pub(crate) const NO_SESSIONS: &str =
-    "the Python programs keep no session, as those in the field do not";
-pub(crate) const NO_SUCH_OPTION: &str = "the Python servers have no option for it";
-
 /// One run of the client for this transport.
 pub(crate) fn ask(
     ca: &str,

@@ -41,6 +41,7 @@ pub(crate) struct PeerServer {
 
 impl Bench {
     pub(crate) fn new(workspace: &Workspace) -> Self {
+        tsq_interop::use_programs_in(&workspace.target.join("debug"));
         let certs = Certs::new();
         Self {
             programs: stack::target(workspace).join("debug"),
@@ -66,6 +67,33 @@ impl Bench {
         let server = server.to_string();
         let trust = ["--ca", &ca, "--server-name", "localhost", &server];
         Adjtime::dry_run(&[&trust, options].concat())
+    }
+
+    /// Runs tsq-perf, which makes connections again and again; what it printed.
+    pub(crate) fn our_load(&self, server: SocketAddr, options: &[&str]) -> Result<Value, String> {
+        let mut command = Command::new(bin("tsq-perf"));
+        // One at a time, so that each has the ticket of the one before.
+        let pace = ["--connections", "1", "--duration", "1", "--warm-up", "0"];
+        command
+            .args([
+                "--handshakes",
+                "--json",
+                "--timeout",
+                "10000",
+                "--server-name",
+                "localhost",
+            ])
+            .args(["--ca", &self.certs.ca(), &server.to_string()])
+            .args(pace)
+            .args(options);
+        let outcome = tsq_interop::run(command, RUN_LIMIT);
+        match outcome.code {
+            Some(0) => Ok(outcome.json()),
+            code => Err(format!(
+                "tsq-perf: exit {code:?}, {}",
+                outcome.stderr.trim()
+            )),
+        }
     }
 
     /// Starts a peer's server.

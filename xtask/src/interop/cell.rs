@@ -15,8 +15,6 @@ pub(crate) enum Verdict {
     Fails(String),
     /// It cannot be: the reason becomes a footnote.
     Never(&'static str),
-    /// It needs something of ours that an issue is to build.
-    Later(u32),
 }
 
 impl Verdict {
@@ -34,7 +32,6 @@ impl fmt::Display for Verdict {
             Self::Ok(figure) => write!(f, "ok {figure}"),
             Self::Fails(reason) => write!(f, "fails: {reason}"),
             Self::Never(_) => f.write_str("-"),
-            Self::Later(issue) => write!(f, "later: issue {issue}"),
         }
     }
 }
@@ -116,19 +113,21 @@ pub(crate) const CELLS: [Cell; 15] = [
     },
     Cell {
         name: "Retry",
-        about: "the server validates the client's address by a Retry first",
+        about: "the server validates the client's address by a Retry first, which a relay between them sees; both \
+                transports",
         our_server: client::retry,
         our_client: server::retry,
     },
     Cell {
         name: "resumption",
-        about: "a second connection resumes the session of the first",
+        about: "a second connection resumes the session of the first, both transports; our side is tsq-perf, for \
+                tsq-adjtime makes one connection to a server",
         our_server: client::resumption,
         our_client: server::resumption,
     },
     Cell {
         name: "0-RTT",
-        about: "requests on a second connection are taken in 0-RTT, both transports",
+        about: "requests on a second connection are taken in 0-RTT, both transports; our side is tsq-perf",
         our_server: client::early,
         our_client: server::early,
     },

@@ -11,6 +11,7 @@ use super::cell::Verdict;
 use super::rebinder::Rebinder;
 use super::stack::Stack;
 
+pub(crate) const NO_EARLY_DATA: &str = "s2n-quic has no 0-RTT";
 const TRANSPORTS: [&str; 2] = ["datagram", "stream"];
 
 pub(crate) fn handshake(bench: &Bench, stack: Stack) -> Verdict {
@@ -119,31 +120,47 @@ pub(crate) fn error(bench: &Bench, stack: Stack) -> Verdict {
     )
 }
 
-/// tsq-server sends none yet.
-pub(crate) fn retry(_: &Bench, _: Stack) -> Verdict {
-    Verdict::Later(4)
+// tsq: C1
+pub(crate) fn retry(bench: &Bench, stack: Stack) -> Verdict {
+    verdict(by_both(|transport| {
+        let server = bench.our_server(&["--retry", "always"]);
+        retried(server.address(), |relay| {
+            quietly(ask_at(bench, stack, relay, transport, &["--count", "5"]))
+        })
+    }))
+}
+
+/// Runs through a relay, which must see the server's Retry: what is said of it elsewhere may be wrong.
+pub(crate) fn retried(
+    server: SocketAddr,
+    run: impl FnOnce(SocketAddr) -> Result<String, String>,
+) -> Result<String, String> {
+    let relay = Relay::start(server, Impairment::default()).map_err(|error| error.to_string())?;
+    let outcome = run(relay.address())?;
+    match relay.counters().retries {
+        0 => Err("answered without a Retry".into()),
+        _ => Ok(outcome),
+    }
 }
 
 // tsq: C3
 pub(crate) fn resumption(bench: &Bench, stack: Stack) -> Verdict {
-    match stack {
-        Stack::Aioquic => Verdict::Never(aioquic::NO_SESSIONS),
-        Stack::Quiche | Stack::S2nQuic => second_connection(bench, stack, "--resume", "resumed"),
-    }
+    second_connection(bench, stack, "--resume", "resumed")
 }
 
 // tsq: C3
 pub(crate) fn early(bench: &Bench, stack: Stack) -> Verdict {
     match stack {
-        Stack::Aioquic => Verdict::Never(aioquic::NO_SESSIONS),
-        Stack::S2nQuic => Verdict::Never("s2n-quic has no 0-RTT"),
-        Stack::Quiche => second_connection(bench, stack, "--early", "early"),
+        Stack::S2nQuic => Verdict::Never(NO_EARLY_DATA),
+        Stack::Aioquic | Stack::Quiche => second_connection(bench, stack, "--early", "early"),
     }
 }
 
 fn second_connection(bench: &Bench, stack: Stack, option: &str, field: &str) -> Verdict {
     verdict(by_both(|transport| {
-        let report = ask(bench, stack, transport, &[option, "--count", "5"])?;
+        let server = bench.our_server(&[]);
+        let options = [option, "--count", "5"];
+        let report = ask_whole(bench, stack, server.address(), transport, &options)?;
         match report[field] == true {
             true => Ok(String::new()),
             false => Err(format!("answered, but not {field}")),

@@ -42,7 +42,6 @@ mod tests {
                 (0, Direction::OurServer) => Verdict::Ok("3 ms".into()),
                 (1, _) => Verdict::Ok(String::new()),
                 (2, _) => Verdict::fails("okay | not"),
-                (3, _) => Verdict::Later(4),
                 _ => Verdict::Never("ok it is not"),
             };
             (0..CELLS.len()).map(fresh).collect()

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use tsq_interop::{Peer, Report};
 
-use super::aioquic;
 use super::bench::{Bench, PeerServer, SigningKey};
 use super::cell::Verdict;
-use super::client::{by_both, impaired, milliseconds, offset_of, verdict};
+use super::client::{NO_EARLY_DATA, by_both, impaired, milliseconds, offset_of, retried, verdict};
 use super::rebinder::Rebinder;
 use super::stack::Stack;
 
@@ -117,24 +116,48 @@ pub(crate) fn error(bench: &Bench, stack: Stack) -> Verdict {
 
 // tsq: C1
 pub(crate) fn retry(bench: &Bench, stack: Stack) -> Verdict {
-    if stack == Stack::Aioquic {
-        return Verdict::Never(aioquic::NO_SUCH_OPTION);
-    }
     verdict(by_both(|transport| {
-        let peer = Peers::start(bench, stack, transport, &["--retry"]);
-        peer.asked_well(bench, peer.address(), transport, &[])?;
-        peer.must_say("retry")
+        let peer = Peers::start_whole(bench, stack, transport, &["--retry"]);
+        retried(peer.address(), |relay| {
+            let report = peer.asked_well(bench, relay, transport, &[]);
+            report.map(|_| String::new())
+        })
     }))
 }
 
-/// A one-shot run keeps no session, and the daemon that will is not there yet.
-pub(crate) fn resumption(_: &Bench, _: Stack) -> Verdict {
-    Verdict::Later(5)
+// tsq: C3
+pub(crate) fn resumption(bench: &Bench, stack: Stack) -> Verdict {
+    match stack {
+        Stack::S2nQuic => Verdict::Never("the peer's server gives no tickets"),
+        Stack::Aioquic | Stack::Quiche => second_connection(bench, stack, "0:1:0", "resumed"),
+    }
 }
 
-/// As [`resumption`].
-pub(crate) fn early(_: &Bench, _: Stack) -> Verdict {
-    Verdict::Later(5)
+// tsq: C3
+pub(crate) fn early(bench: &Bench, stack: Stack) -> Verdict {
+    match stack {
+        Stack::S2nQuic => Verdict::Never(NO_EARLY_DATA),
+        Stack::Aioquic | Stack::Quiche => {
+            second_connection(bench, stack, "0:0:1", "early_accepted")
+        }
+    }
+}
+
+/// By tsq-perf: tsq-adjtime makes one connection to a server and keeps no session.
+fn second_connection(bench: &Bench, stack: Stack, mix: &str, counted: &str) -> Verdict {
+    verdict(by_both(|transport| {
+        let peer = Peers::start_whole(bench, stack, transport, &[]);
+        let report = bench.our_load(peer.address(), &["--transport", transport, "--mix", mix])?;
+        let of = &report["results"][0];
+        match (of[counted].as_u64(), of["loss"].as_f64()) {
+            // Each connection asks once.
+            (Some(1..), Some(0.0)) => Ok(String::new()),
+            _ => Err(format!(
+                "{counted} {}, lost {}, {}",
+                of[counted], of["lost"], of["failed"]
+            )),
+        }
+    }))
 }
 
 // tsq: C6

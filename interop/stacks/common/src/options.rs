@@ -40,7 +40,7 @@ pub struct Server {
     /// Application protocols, in order of preference
     #[arg(long, value_delimiter = ',', default_value = "tsq")]
     pub alpn: Vec<String>,
-    /// Send a Retry before each connection; prints `retry` for each
+    /// Send a Retry before each connection
     #[arg(long)]
     pub retry: bool,
     /// Take no datagrams

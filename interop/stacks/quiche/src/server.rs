@@ -157,7 +157,6 @@ impl Serving {
         );
         if let Ok(length) = written {
             self.sockets[0].send(&out[..length], to);
-            println!("retry");
         }
     }
 }

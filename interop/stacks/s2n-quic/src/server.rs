@@ -59,7 +59,6 @@ struct Doorman {
 impl Limiter for Doorman {
     fn on_connection_attempt(&mut self, _: &ConnectionAttempt<'_>) -> Outcome {
         if self.retry {
-            println!("retry");
             Outcome::retry()
         } else {
             Outcome::allow()
