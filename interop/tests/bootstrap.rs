@@ -132,6 +132,13 @@ fn people_read_which_certificates_waited_and_which_way_the_clock_is_wrong() {
         assert_eq!(outcome.code, Some(5), "{outcome:#?}");
         assert_eq!(outcome.stdout.matches(words).count(), 3, "{outcome:#?}");
         assert!(outcome.stdout.contains("-> verified"), "{outcome:#?}");
+
+        let options = ["explain", "--bootstrap", "always", "--ca", &ca];
+        let outcome = Adjtime::run_at(shift, &[&options[..], &servers].concat());
+        assert_eq!(outcome.code, Some(0), "{outcome:#?}");
+        assert_eq!(outcome.stdout.matches(words).count(), 3, "{outcome:#?}");
+        let state = "trust: the servers' time is verified: 3 different keys vouch";
+        assert!(outcome.stdout.contains(state), "{outcome:#?}");
     }
 }
 

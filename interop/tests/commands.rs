@@ -1,5 +1,7 @@
 //! The commands that set no clock: `wait`, `check`, `explain`, `rtc`; and what is kept from run to run.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -30,6 +32,14 @@ fn words(words: &[String]) -> Vec<&str> {
 fn finding<'a>(json: &'a Value, name: &str) -> Option<&'a Value> {
     let findings = json["findings"].as_array()?;
     findings.iter().find(|finding| finding["name"] == name)
+}
+
+#[track_caller]
+fn assert_every_cause_has_its_fix(json: &Value) {
+    for finding in json["findings"].as_array().unwrap() {
+        let fine = finding["level"] == "ok";
+        assert!(fine || finding["fix"].is_string(), "{finding:#}");
+    }
 }
 
 // The machine may be so busy that a bound is large: what is asked is whether a second is met.
@@ -93,7 +103,16 @@ fn check_ends_as_a_run_would_and_says_all() {
     let json = outcome.json();
     let problem = finding(&json, "port_closed").unwrap();
     assert_eq!(problem["level"], "problem", "{json:#}");
-    assert!(problem["fix"].is_string(), "{json:#}");
+    assert_every_cause_has_its_fix(&json);
+}
+
+#[test]
+fn check_ends_as_a_run_would_that_refuses() {
+    let server = Server::start(&[]);
+    let check = about(&server, "check", &["--json"]);
+    let outcome = Adjtime::run_at("-1000s", &words(&check));
+    assert_eq!(outcome.code, Some(5), "{outcome:#?}");
+    assert_eq!(outcome.json()["exit_code"], 5, "{outcome:#?}");
 }
 
 #[test]
@@ -120,6 +139,7 @@ fn explain_works_without_a_server_and_for_powerless_users() {
     let json = outcome.json();
     let read_only = finding(&json, "clock_read_only").unwrap();
     assert_eq!(read_only["level"], "note", "{json:#}");
+    assert_every_cause_has_its_fix(&json);
     assert!(finding(&json, "clock_settable").is_none(), "{json:#}");
 }
 
@@ -133,6 +153,7 @@ fn explain_says_how_far_and_which_way_the_clock_is_off() {
         let far_off = finding(&json, "clock_far_off").unwrap();
         let text = far_off["text"].as_str().unwrap();
         assert!(text.contains(way), "{text}");
+        assert_every_cause_has_its_fix(&json);
     }
 }
 

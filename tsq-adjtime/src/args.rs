@@ -261,7 +261,7 @@ pub enum Command {
 
     /// See whether a run would work, with all that one needs to ask for help; sets nothing
     ///
-    /// Exits as the run would that only looks.
+    /// Exits as a run would that is given no other options.
     Check {
         /// Whom to ask.
         #[arg(

@@ -202,23 +202,23 @@ fn trust_lines(outcome: &Outcome, trust: &TrustReport) -> Vec<String> {
     } else {
         format!("trust: {before} -> {state}{keys} (the clock is {clock})")
     }];
-    for (index, source) in outcome.sources.iter().enumerate() {
-        let Some(refusal) = source.presented.as_ref().and_then(Presented::deferred) else {
-            continue;
-        };
-        let (server, by_our_clock) = (&source.server, date_words(refusal));
-        let then = match &outcome.analysis.verdicts[index] {
-            verdict if verdict.agrees() => "is valid at the time agreed on",
-            Verdict::Judged(tsq_algo::Verdict::Unresolved) | Verdict::Failed(_) => {
-                "is not believed"
-            }
-            Verdict::Judged(_) | Verdict::Duplicate { .. } => "was not needed",
-        };
-        lines.push(format!(
-            "  {server}: its certificate, {by_our_clock}, {then}"
-        ));
-    }
+    lines.extend((0..outcome.sources.len()).filter_map(|index| {
+        let server = &outcome.sources[index].server;
+        Some(format!("  {server}: {}", waited(outcome, index)?))
+    }));
     lines
+}
+
+/// What became of a certificate whose dates waited.
+pub(crate) fn waited(outcome: &Outcome, index: usize) -> Option<String> {
+    let presented = outcome.sources[index].presented.as_ref();
+    let by_our_clock = date_words(presented.and_then(Presented::deferred)?);
+    let then = match &outcome.analysis.verdicts[index] {
+        verdict if verdict.agrees() => "is valid at the time agreed on",
+        Verdict::Judged(tsq_algo::Verdict::Unresolved) | Verdict::Failed(_) => "is not believed",
+        Verdict::Judged(_) | Verdict::Duplicate { .. } => "was not needed",
+    };
+    Some(format!("its certificate, {by_our_clock}, {then}"))
 }
 
 fn date_words(refusal: &TrustRefusal) -> &'static str {

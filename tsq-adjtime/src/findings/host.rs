@@ -11,7 +11,7 @@ use tsq_proto::Offset;
 
 use super::Finding;
 use crate::outcome::Outcome;
-use crate::table::{length, offset_text};
+use crate::table::length;
 use crate::trust::{Standing, seconds};
 
 pub(super) fn findings(outcome: Option<&Outcome>) -> Vec<Finding> {
@@ -25,7 +25,7 @@ pub(super) fn findings(outcome: Option<&Outcome>) -> Vec<Finding> {
     let mut found = vec![standing(&clock), permission(clock.may_set())];
     found.extend(steering(&daemons(Path::new("/proc"))));
     found.extend(offset.and_then(far_off));
-    found.extend(offset.and_then(paused));
+    found.extend(offset.and_then(|offset| paused(is_virtual(), offset)));
     found.extend(stamps());
     found.extend(hardware(&clock, offset));
     found
@@ -47,7 +47,8 @@ fn standing(clock: &SystemClock) -> Finding {
             HOST,
             "clock_unsynchronised",
             format!("{shows}, and the kernel says that nobody keeps it"),
-        ),
+        )
+        .fix("run a daemon such as chronyd, or tsq-adjtime from a timer: one run sets a clock and does not keep it"),
         Standing::BelowFloor => Finding::problem(
             HOST,
             "clock_below_floor",
@@ -62,7 +63,8 @@ fn standing(clock: &SystemClock) -> Finding {
             HOST,
             "clock_unreadable",
             format!("{shows}, and a sandbox keeps the kernel's word about it away"),
-        ),
+        )
+        .fix("let the sandbox pass adjtimex(2), which reads as well; until then the clock counts as kept by nobody"),
     }
 }
 
@@ -75,7 +77,8 @@ fn permission(may_set: Result<(), ClockError>) -> Finding {
             "this process may not set the clock (a container, or not root); all else works",
         )
         .fix("run as root outside the container, or give it CAP_SYS_TIME (--cap-add SYS_TIME); to look only: --dry-run, wait, check"),
-        Err(error) => Finding::problem(HOST, "clock_unusable", error.to_string()),
+        Err(error) => Finding::problem(HOST, "clock_unusable", error.to_string())
+            .fix("run where the kernel lets its clock be set; to look only: --dry-run, wait, check"),
     }
 }
 
@@ -134,7 +137,8 @@ fn far_off(offset: Offset) -> Option<Finding> {
             HOST,
             "clock_far_off",
             format!(
-                "the clock is {way} by {}, more than a run corrects unless told to (--max-offset, 1000 ms)",
+                "the clock is {way} by {} ({}), more than a run corrects unless told to (--max-offset, 1000 ms)",
+                in_words(offset),
                 length(offset.abs())
             ),
         )
@@ -142,20 +146,35 @@ fn far_off(offset: Offset) -> Option<Finding> {
     })
 }
 
-/// A virtual machine's clock stands still while the machine does.
-fn paused(offset: Offset) -> Option<Finding> {
-    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
-    let virtual_machine = text
-        .lines()
+/// Roughly, in the two units that people would use.
+fn in_words(offset: Offset) -> String {
+    let seconds = offset.as_nanos().unsigned_abs() / 1_000_000_000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {} min", minutes % 60),
+        (1..365, hours, _) => format!("{days} d {} h", hours % 24),
+        _ => format!("{} years {} d", days / 365, days % 365),
+    }
+}
+
+fn is_virtual() -> bool {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    text.lines()
         .find(|line| line.starts_with("flags"))
-        .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor"));
+        .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor"))
+}
+
+/// A virtual machine's clock stands still while the machine does.
+fn paused(virtual_machine: bool, offset: Offset) -> Option<Finding> {
     (virtual_machine && offset > SECOND).then(|| {
         Finding::note(
             HOST,
             "perhaps_paused",
             format!(
                 "this is a virtual machine and its clock is behind by {}: paused or restored machines fall behind so",
-                offset_text(offset)
+                in_words(offset)
             ),
         )
         .fix("run tsq-adjtime after each resume")
@@ -169,12 +188,14 @@ fn stamps() -> Option<Finding> {
             HOST,
             "other_clock",
             "this process sees another clock than the kernel (faketime, or a time namespace)",
-        )),
+        )
+        .fix("leave faketime away; if it is meant, samples are stamped by this process and less exact")),
         KernelClock::NoStamps => Some(Finding::note(
             HOST,
             "no_kernel_stamps",
             "the kernel stamps no packets here: offsets are less exact",
-        )),
+        )
+        .fix("run on Linux itself: some sandboxes and emulated kernels have no SO_TIMESTAMPING")),
     }
 }
 
@@ -184,7 +205,10 @@ fn hardware(clock: &SystemClock, offset: Option<Offset>) -> Option<Finding> {
         Ok(rtc) => rtc,
         Err(error) => {
             let text = format!("the hardware clock cannot be read: {error}");
-            return Some(Finding::note(HOST, "rtc_unreadable", text));
+            let finding = Finding::note(HOST, "rtc_unreadable", text);
+            return Some(
+                finding.fix("run as root, and see that no other program has /dev/rtc0 open"),
+            );
         }
     };
     let shows = format!("the hardware clock shows {}", date(seconds(rtc)));
@@ -255,6 +279,31 @@ mod tests {
         assert!(behind.text.contains("behind by"), "{behind:?}");
         let ahead = far_off(Offset::from_nanos(-94_608_000_000_000_000)).unwrap();
         assert!(ahead.text.contains("ahead by"), "{ahead:?}");
+    }
+
+    #[test]
+    fn offset_is_told_in_units_of_its_size() {
+        for (seconds, words) in [
+            (59, "59 s"),
+            (-61, "1 min 1 s"),
+            (61_200, "17 h 0 min"),
+            (90_000, "1 d 1 h"),
+            (-94_608_000, "3 years 0 d"),
+        ] {
+            let offset = Offset::from_nanos(seconds * 1_000_000_000);
+            assert_eq!(in_words(offset), words);
+        }
+    }
+
+    /// A paused machine falls behind and never runs ahead.
+    #[test]
+    fn only_a_virtual_machine_that_is_behind_may_have_been_paused() {
+        let hour = Offset::from_nanos(3_600_000_000_000);
+        let finding = paused(true, hour).unwrap();
+        assert!(finding.text.contains("behind by 1 h 0 min"), "{finding:?}");
+        assert!(finding.fix.unwrap().contains("after each resume"));
+        assert_eq!(paused(false, hour), None);
+        assert_eq!(paused(true, Offset::ZERO - hour), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod host;
 mod server;
+mod trust;
 
 use serde::Serialize;
 
@@ -69,6 +70,7 @@ impl Finding {
 pub fn all(outcome: Option<&Outcome>) -> Vec<Finding> {
     let mut findings = host::findings(outcome);
     if let Some(outcome) = outcome {
+        findings.extend(trust::findings(outcome));
         findings.extend(server::findings(outcome));
     }
     findings

@@ -16,11 +16,10 @@ pub(super) fn findings(outcome: &Outcome) -> Vec<Finding> {
         .map(|index| one(outcome, index))
         .collect();
     if let Err(problem) = &outcome.analysis.combined {
-        found.push(Finding::problem(
-            "servers",
-            "no_result",
-            problem.to_string(),
-        ));
+        found.push(
+            Finding::problem("servers", "no_result", problem.to_string())
+                .fix("see what is said of each server"),
+        );
     }
     found
 }
@@ -134,7 +133,9 @@ fn untrusted(finding: Finding, refusal: &TrustRefusal) -> Finding {
         TrustRefusal::WrongPin { .. } => finding.fix(
             "if the server's operator confirms a new key, pin that one; until then somebody else may be answering",
         ),
-        TrustRefusal::Other { .. } => finding,
+        TrustRefusal::Other { .. } => finding.fix(
+            "the server's operator must see to its certificate; where you know its key, --pin needs no authority",
+        ),
     }
 }
 
