@@ -17,7 +17,7 @@ pub struct Chronyd {
     process: Process,
     ntp: SocketAddr,
     nts: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Chronyd {
@@ -28,7 +28,17 @@ impl Chronyd {
     #[must_use]
     #[track_caller]
     pub fn start(certificate: &ServerCert) -> Self {
-        Self::with(certificate, "local stratum 8")
+        Self::with(certificate, "local stratum 8", 0.0)
+    }
+
+    /// Starts one that corrects its clock by so many parts per million.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    #[track_caller]
+    pub fn start_drifting(certificate: &ServerCert, ppm: f64) -> Self {
+        Self::with(certificate, "local stratum 8", ppm)
     }
 
     /// Starts one that says of itself that its clock is not synchronised.
@@ -38,17 +48,20 @@ impl Chronyd {
     #[must_use]
     #[track_caller]
     pub fn start_unsynchronised(certificate: &ServerCert) -> Self {
-        Self::with(certificate, "")
+        Self::with(certificate, "", 0.0)
     }
 
     #[track_caller]
-    fn with(certificate: &ServerCert, extra: &str) -> Self {
+    fn with(certificate: &ServerCert, extra: &str, drift_ppm: f64) -> Self {
         let folder = tempfile::tempdir().expect("the folder for temporary files is writable");
         let (ntp, nts) = (unused_udp(), unused_tcp());
+        let drift = folder.path().join("drift");
+        fs::write(&drift, format!("{drift_ppm} 0.0625\n")).expect("an own folder is writable");
+        let extra = format!("{extra}\ndriftfile {}", drift.display());
         let file = folder.path().join("chrony.conf");
         fs::write(
             &file,
-            configuration(ntp, nts, certificate, folder.path(), extra),
+            configuration(ntp, nts, certificate, folder.path(), &extra),
         )
         .expect("an own folder is writable");
         let mut command = Command::new(program());
@@ -58,7 +71,7 @@ impl Chronyd {
             process: Process::start(command),
             ntp,
             nts,
-            _folder: folder,
+            folder,
         };
         chronyd.wait_until_it_answers();
         chronyd
@@ -74,6 +87,12 @@ impl Chronyd {
     #[must_use]
     pub fn nts(&self) -> SocketAddr {
         self.nts
+    }
+
+    /// Its command socket.
+    #[must_use]
+    pub fn commands(&self) -> PathBuf {
+        self.folder.path().join(COMMANDS)
     }
 
     #[track_caller]
@@ -110,13 +129,16 @@ fn configuration(
 ) -> String {
     let (ServerCert { cert, key }, folder) = (certificate, folder.display());
     format!(
-        "port {}\nbindaddress 127.0.0.1\nallow 127.0.0.0/8\ncmdport 0\nbindcmdaddress /\n\
+        "port {}\nbindaddress 127.0.0.1\nallow 127.0.0.0/8\ncmdport 0\nbindcmdaddress {folder}/{COMMANDS}\n\
          pidfile {folder}/pid\nntsport {}\nntsntpserver 127.0.0.1\nntsserverkey {key}\n\
          ntsservercert {cert}\nntsdumpdir {folder}\nntsprocesses 0\n{extra}\n",
         ntp.port(),
         nts.port(),
     )
 }
+
+/// In a folder that chronyd makes, for it wants one that is closed to others.
+const COMMANDS: &str = "run/chronyd.sock";
 
 /// `TSQ_CHRONYD`, or else the installed one; daemons are in folders that are not in every PATH.
 #[track_caller]

@@ -8,7 +8,7 @@ mod holdover;
 mod state;
 mod watch;
 
-pub use chrony::Tracking;
+pub use chrony::{Tracking, USUAL_SOCKET};
 pub use holdover::{DRIFT_PPM, Holdover, Sight};
 pub use state::{Overrides, OwnClock, Reference, Smear};
 pub(crate) use watch::report;
