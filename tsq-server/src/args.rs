@@ -138,6 +138,10 @@ pub struct Args {
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<SocketAddr>,
 
+    /// Keep the rights to files and system calls that a server does not need: seccomp and landlock are not used
+    #[arg(long)]
+    pub no_sandbox: bool,
+
     /// How log lines look on standard error
     #[arg(long, value_enum, default_value = "text")]
     pub log_format: LogFormat,

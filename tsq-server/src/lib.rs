@@ -35,6 +35,7 @@ pub mod own_clock;
 pub mod reload;
 pub mod rules;
 pub mod run;
+pub mod sandbox;
 pub mod service;
 pub mod settings;
 pub mod shards;

@@ -21,6 +21,7 @@ use crate::metrics::{Memory, Metrics, Responder, Sources};
 use crate::notify;
 use crate::own_clock::{Watch, report as report_clock};
 use crate::reload::{self, LoadError, Reload};
+use crate::sandbox::Sandbox;
 use crate::service::Service;
 use crate::settings::{Contradiction, Settings};
 use crate::shards;
@@ -173,6 +174,8 @@ fn run_with(mut settings: Settings) -> Result<(), RunError> {
         Some(offer) => offer.secret.clone(),
         None => ServerSecret::random().map_err(RunError::Running)?,
     };
+    // Before the first thread: landlock confines only those that start from now on.
+    confine(&settings);
     let resumed = tls::Resumed::default();
     let mut config = tls::server_counting(
         reload.identities.clone(),
@@ -313,6 +316,14 @@ fn init_log(args: &Args) {
     match args.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
+    }
+}
+
+fn confine(settings: &Settings) {
+    if settings.sandbox {
+        Sandbox::of(settings).enter().log();
+    } else {
+        tracing::warn!("no sandbox, as --no-sandbox says");
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
     /// What else is told to clients that ask.
     pub annotations: Vec<(String, String)>,
+    /// Whether to give up what a server does not need.
+    pub sandbox: bool,
 }
 
 /// Where the server's certificate comes from.
@@ -119,6 +121,7 @@ impl Settings {
             role: args.limits.role(),
             metrics: args.metrics,
             annotations: args.annotate.clone(),
+            sandbox: !args.no_sandbox,
         })
     }
 
