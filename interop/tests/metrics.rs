@@ -1,7 +1,7 @@
 //! What a running server tells of itself.
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tsq_interop::{Adjtime, Server};
@@ -35,6 +35,11 @@ fn a_sync_is_in_the_metrics() {
     assert_eq!(server.metric("tsq_clock_vouched"), 1.0);
     assert_eq!(server.metric("tsq_clock_stratum"), 10.0);
     assert!(server.get("/healthz").ends_with("\r\n\r\nok\n"));
+    // The client's farewell may come after its report.
+    let begun = Instant::now();
+    while server.metric(r#"tsq_connections_closed_total{reason="client"}"#) < 1.0 {
+        assert!(begun.elapsed() < LIMIT, "its end is not counted");
+    }
 }
 
 #[test]

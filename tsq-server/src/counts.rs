@@ -81,8 +81,14 @@ counts! {
     follow_ups,
     /// Packets of clients that may not ask.
     denied,
-    /// Connections ended.
-    closed,
+    /// Connections ended by the client.
+    closed_by_client,
+    /// Connections forgotten because nothing was heard for the idle time.
+    closed_idle,
+    /// Connections ended by a TLS or QUIC error, such as more streams or bytes than may be.
+    closed_by_error,
+    /// Connections ended by us: over a limit, or at the end of the service.
+    closed_by_server,
     /// Attempts asked to come again with a token (Retry).
     retried,
     /// Attempts let through by chance although a limit was reached.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tsq_net::{
-    Batch, ConnId, Engine, ErrorReport, Event, SendOptions, ServerConfig, Socket, Stamp,
-    StampSource, StreamId, Wake, Waker, wait,
+    Batch, CloseReason, ConnId, Engine, ErrorReport, Event, SendOptions, ServerConfig, Socket,
+    Stamp, StampSource, StreamId, Wake, Waker, wait,
 };
 use tsq_proto::error::ErrorCode;
 use tsq_proto::{HostTime, Nonce};
@@ -279,6 +279,7 @@ impl Service {
                 }
                 Event::Closed { conn, reason } => {
                     tracing::debug!(?reason, "connection closed");
+                    self.count_end(&reason);
                     self.gate.closed(conn);
                     self.streams.forget_connection(conn);
                     self.departures.forget(conn);
@@ -384,6 +385,19 @@ impl Service {
             StampSource::Kernel => self.counters.kernel_stamps.count(),
             StampSource::User => self.counters.user_stamps.count(),
         }
+    }
+
+    fn count_end(&self, reason: &CloseReason) {
+        let counters = &self.counters;
+        let counter = match reason {
+            CloseReason::ByPeer { .. } | CloseReason::Reset => &counters.closed_by_client,
+            CloseReason::TimedOut => &counters.closed_idle,
+            CloseReason::Tls { .. } | CloseReason::Transport { .. } | CloseReason::Version => {
+                &counters.closed_by_error
+            }
+            CloseReason::Local => &counters.closed_by_server,
+        };
+        counter.count();
     }
 
     fn flush(&mut self, now: Instant) {

@@ -124,7 +124,6 @@ impl Gate {
         if account.counted {
             self.shared.prefixes.remove(account.ip);
         }
-        self.counters.closed.count();
     }
 
     /// Whether a request on `conn` is to be answered.

@@ -42,7 +42,14 @@ impl Sources {
         page.counter("tsq_handshakes", "Handshakes completed", counts.handshakes)?;
         let help = "Sessions taken up again instead of a full handshake";
         page.counter("tsq_resumptions", help, self.resumed.count())?;
-        page.counter("tsq_connections_closed", "Connections ended", counts.closed)?;
+        let help = "Connections ended, by whom or what";
+        let ends = [
+            ("client", counts.closed_by_client),
+            ("idle", counts.closed_idle),
+            ("error", counts.closed_by_error),
+            ("server", counts.closed_by_server),
+        ];
+        page.counters("tsq_connections_closed", help, "reason", &ends)?;
         let help = "Attempts asked to come again with a token (Retry)";
         page.counter("tsq_retries", help, counts.retried)
     }
