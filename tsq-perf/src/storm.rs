@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub struct Storm {
 struct Attempt {
     intended: Instant,
     query: Query,
+    /// Of a request in early data that was taken as lost: its answer may come all the same, after a Retry.
+    given_up: Option<Nonce>,
 }
 
 /// How connections came about.
@@ -173,6 +176,7 @@ impl Storm {
         let attempt = Attempt {
             intended,
             query: Query::new(nonce, now()),
+            given_up: None,
         };
         if self.driver.port.engine.may_send_early(conn) {
             ask(&mut self.driver.port, &self.ask, conn, nonce)?;
@@ -233,6 +237,13 @@ fn act(
     let Some(attempt) = attempts.get_mut(&conn) else {
         return Ok(None);
     };
+    if let Event::Datagram { data, .. } | Event::Stream { data, .. } = &arrived.event
+        && attempt
+            .given_up
+            .is_some_and(|old| data.get(NONCE) == Some(old.as_bytes().as_slice()))
+    {
+        return Ok(None);
+    }
     let took = arrived.at.saturating_duration_since(attempt.intended);
     let outcome = match arrived.event {
         Event::Connected { early, .. } => {
@@ -241,7 +252,9 @@ fn act(
             counts.early_accepted += u64::from(early == EarlyData::Accepted);
             counts.early_lost += u64::from(early == EarlyData::Lost);
             if early != EarlyData::Accepted {
-                attempt.query = Query::new(attempt.query.nonce(), now());
+                let nonce = attempt.query.nonce();
+                attempt.given_up = Some(nonce);
+                attempt.query = Query::new(another(nonce), now());
                 ask(port, what, conn, attempt.query.nonce())?;
             }
             return Ok(None);
@@ -267,6 +280,15 @@ fn act(
     attempts.remove(&conn);
     Ok(Some(took))
 }
+
+/// A second T1 for one nonce would give a delay that is too short.
+fn another(nonce: Nonce) -> Nonce {
+    // Numbers of attempts use the lower half.
+    Nonce::new((u128::from_be_bytes(*nonce.as_bytes()) ^ (1 << 64)).to_be_bytes())
+}
+
+/// Where an answer has its nonce.
+const NONCE: Range<usize> = 2..18;
 
 fn judge(attempt: &Attempt, answer: &[u8], t4: HostTime, what: &Ask) -> Result<(), String> {
     match attempt.query.finish(answer, t4, what.offset_limit) {
