@@ -1,9 +1,11 @@
 //! What a real chronyd says of its clock.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use tsq_clock::KernelLeap;
-use tsq_interop::{Certs, Chronyd};
+use tsq_interop::{Certs, Chronyd, Server};
 use tsq_server::own_clock::Tracking;
 
 #[test]
@@ -37,4 +39,22 @@ fn no_chronyd_says_nothing() {
         Tracking::ask(Some(&folder.path().join("chronyd.sock"))),
         None
     );
+}
+
+/// The first question is asked in the sandbox, before the server says where it listens.
+#[test]
+fn confined_server_can_ask_chronyd() {
+    let certs = Certs::new();
+    let chronyd = Chronyd::start(&certs.server("chronyd", "127.0.0.1", &[]));
+    assert!(!is_refused(&chronyd.commands()));
+    assert!(is_refused(&chronyd.commands().with_file_name("other.sock")));
+}
+
+fn is_refused(commands: &Path) -> bool {
+    let args = ["--log-level", "debug", "--chrony-socket"];
+    let server = Server::start(&[&args[..], &[commands.to_str().unwrap()]].concat());
+    let lines = server.process().lines();
+    lines
+        .iter()
+        .any(|line| line.contains("chronyd does not say"))
 }
