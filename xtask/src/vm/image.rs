@@ -21,19 +21,27 @@ const MODULES: [&str; 8] = [
     "virtio_net",
 ];
 
-/// Packs `program` and `script` with all they need; returns the archive.
+/// What goes into it beside the modules.
+pub(super) struct Contents<'a> {
+    pub(super) program: &'a Path,
+    /// For `--ca`.
+    pub(super) authority: &'a Path,
+    /// The guest's `/init`.
+    pub(super) script: &'a str,
+}
+
+/// Packs them with all they need; returns the archive.
 pub(super) fn pack(
     folder: &Path,
     linux: &Linux,
-    program: &Path,
-    script: &str,
+    contents: &Contents<'_>,
 ) -> Result<PathBuf, Failure> {
     let modules: Vec<PathBuf> = MODULES
         .iter()
         .map(|name| linux.module(name))
         .collect::<Result<_, _>>()?;
     let (root, archive) = (folder.join("image"), folder.join("image.cpio"));
-    lay_out(&root, &modules, program, script)
+    lay_out(&root, &modules, contents)
         .map_err(|error| Failure::new(format!("laying out {}: {error}", root.display())))?;
     run(Command::new("sh")
         .args(["-c", "find . | busybox cpio -o -H newc -F \"$0\" 2>&1"])
@@ -42,16 +50,17 @@ pub(super) fn pack(
     Ok(archive)
 }
 
-fn lay_out(root: &Path, modules: &[PathBuf], program: &Path, script: &str) -> io::Result<()> {
+fn lay_out(root: &Path, modules: &[PathBuf], contents: &Contents<'_>) -> io::Result<()> {
     match fs::remove_dir_all(root) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    for folder in ["bin", "dev", "etc", "modules", "proc"] {
+    for folder in ["bin", "dev", "etc", "modules", "proc", "sys"] {
         fs::create_dir_all(root.join(folder))?;
     }
     fs::copy(BUSYBOX, root.join("bin/busybox"))?;
-    fs::copy(program, root.join("bin/tsq-adjtime"))?;
+    fs::copy(contents.program, root.join("bin/tsq-adjtime"))?;
+    fs::copy(contents.authority, root.join("etc/ca.pem"))?;
     for (index, module) in modules.iter().enumerate() {
         // In the order of loading for the shell's `*`.
         let name = format!("modules/{index}-{}.ko", MODULES[index]);
@@ -59,7 +68,7 @@ fn lay_out(root: &Path, modules: &[PathBuf], program: &Path, script: &str) -> io
     }
     fs::write(root.join("etc/passwd"), PASSWD)?;
     let init = root.join("init");
-    fs::write(&init, script)?;
+    fs::write(&init, contents.script)?;
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755))
 }
 

@@ -1,7 +1,7 @@
 //! A real server on the host's loopback.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStderr, Stdio};
 
 use serde_json::Value;
@@ -19,8 +19,13 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it listens; `state` is kept from run to run.
-    pub(super) fn start(program: &Path, state: &Path) -> Result<Self, Failure> {
+    /// Starts it and waits until it listens; `state` is kept from run to run. `identity` names its certificate and key,
+    /// if it shall not make its own.
+    pub(super) fn start(
+        program: &Path,
+        state: &Path,
+        identity: &[PathBuf],
+    ) -> Result<Self, Failure> {
         let mut process = Guarded::start(&program.to_string_lossy(), |command| {
             command
                 .args([
@@ -32,6 +37,7 @@ impl Server {
                 ])
                 .arg("--state-dir")
                 .arg(state)
+                .args(identity)
                 .stdin(Stdio::null())
                 .stderr(Stdio::piped())
         })?;
