@@ -30,14 +30,25 @@ impl TwoServers {
     fn ask_from(&self, shift: &str, options: &[&str]) -> Report {
         let words = self.words();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        Adjtime::dry_run_at(shift, &[&words[..], options].concat())
+        // On a loaded machine an answer may be read late, which its bound says: such a run shows nothing.
+        for _ in 0..RUNS {
+            let report = Adjtime::dry_run_at(shift, &[&words[..], options].concat());
+            let bound = report.json["bound_ns"].as_i64();
+            if bound.is_none_or(|bound| bound < PRECISION_NS) {
+                return report;
+            }
+        }
+        panic!("{RUNS} runs, none with a bound below {PRECISION_NS} ns");
     }
 }
+
+const RUNS: usize = 50;
 
 #[track_caller]
 fn assert_offset(report: &Report, expected_ns: i64) {
     let offset = report.json["offset_ns"].as_i64().unwrap();
     let error = (offset - expected_ns).abs();
+    // The bound is smaller: `ask_from` saw to that.
     assert!(error < PRECISION_NS, "{error} ns off: {report:#?}");
 }
 
