@@ -316,6 +316,8 @@ mod tests {
             sent: 5,
             superseded: 0,
             round_trips: 2,
+            handshake: None,
+            store_problem: None,
             follow_ups: Default::default(),
             samples: Vec::new(),
             failure: None,

@@ -1,5 +1,6 @@
 //! Which of a server's addresses is used: the first to complete a handshake.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -7,20 +8,37 @@ use std::time::{Duration, Instant};
 use tsq_net::{ConnId, Engine, Socket};
 
 use crate::failure::Failure;
-use crate::trust::{FoundSlot, Presented, Server};
+use crate::resumption::{Resumable, Setup};
+use crate::trust::{Presented, Server};
 
 /// A connection to one address, with the socket only it uses.
 pub(crate) struct Link {
     pub(crate) address: SocketAddr,
     pub(crate) socket: Socket,
     pub(crate) conn: ConnId,
-    found: FoundSlot,
+    setup: Setup,
+    /// Tickets of earlier connections that there were when this one had taken its own.
+    tickets_left: usize,
+    /// What an earlier connection left, if this one tries to resume it.
+    recalled: Option<Recalled>,
+}
+
+/// What is known of a server from an earlier connection.
+pub(crate) struct Recalled {
+    presented: Presented,
+    pub(crate) ours: bool,
+    pub(crate) round_trip: Duration,
 }
 
 impl Link {
     /// Why the connection could not be made: the verifier's reason if it had one.
     pub(crate) fn failure(&self, otherwise: Failure) -> Failure {
-        let found = self.found.lock().ok().and_then(|mut slot| slot.take());
+        let found = self
+            .setup
+            .found
+            .lock()
+            .ok()
+            .and_then(|mut slot| slot.take());
         match found {
             Some(Err(refusal)) => Failure::Trust {
                 address: self.address,
@@ -30,16 +48,52 @@ impl Link {
         }
     }
 
-    /// The certificates that were accepted; None where none were shown, as on a resumed connection.
+    /// The certificates that were accepted: shown on this connection, or, where it was resumed, earlier.
     pub(crate) fn presented(&self) -> Option<Presented> {
-        let found = self.found.lock().ok()?;
-        found.as_ref()?.as_ref().ok().cloned()
+        let found = self.setup.found.lock().ok()?;
+        match found.as_ref() {
+            Some(found) => found.as_ref().ok().cloned(),
+            None => self.recalled().map(|recalled| recalled.presented.clone()),
+        }
+    }
+
+    /// Whether the handshake that is complete went without certificates.
+    pub(crate) fn is_resumed(&self) -> bool {
+        let shown = self.setup.found.lock().is_ok_and(|found| found.is_some());
+        self.recalled.is_some() && !shown
+    }
+
+    pub(crate) fn recalled(&self) -> Option<&Recalled> {
+        self.recalled.as_ref()
+    }
+
+    /// Whether the server gave tickets on this connection.
+    pub(crate) fn got_tickets(&self) -> bool {
+        self.setup.tickets.len() > self.tickets_left
+    }
+
+    /// What the next connection can be made with; None if the server gave nothing for that.
+    pub(crate) fn resumable(
+        &self,
+        presented: &Presented,
+        ours: bool,
+        round_trip: Duration,
+    ) -> Option<Resumable> {
+        (!self.setup.tickets.is_empty()).then(|| Resumable {
+            address: self.address,
+            setup: self.setup.clone(),
+            presented: presented.clone(),
+            ours,
+            round_trip,
+        })
     }
 }
 
 /// Tries a server's addresses one after the other without waiting long for any (RFC 8305).
 pub(crate) struct Race {
-    untried: std::vec::IntoIter<SocketAddr>,
+    untried: VecDeque<SocketAddr>,
+    /// For the address it came from, which is tried first, and once.
+    resumable: Option<Resumable>,
     next_at: Instant,
     head_start: Duration,
     links: Vec<Link>,
@@ -47,10 +101,21 @@ pub(crate) struct Race {
 }
 
 impl Race {
-    pub(crate) fn new(addresses: Vec<SocketAddr>, now: Instant) -> Self {
+    pub(crate) fn new(
+        addresses: Vec<SocketAddr>,
+        resumable: Option<Resumable>,
+        now: Instant,
+    ) -> Self {
+        let (head_start, mut untried) = (head_start(addresses.len()), VecDeque::from(addresses));
+        let resumable = resumable.filter(|resumable| {
+            let known = untried.iter().position(|one| *one == resumable.address);
+            let known = known.and_then(|index| untried.remove(index));
+            known.inspect(|one| untried.push_front(*one)).is_some()
+        });
         Self {
-            head_start: head_start(addresses.len()),
-            untried: addresses.into_iter(),
+            head_start,
+            untried,
+            resumable,
             next_at: now,
             links: Vec::new(),
             worst: None,
@@ -60,10 +125,11 @@ impl Race {
     /// Begins the attempts that are due.
     pub(crate) fn advance(&mut self, server: &Server, engine: &mut Engine, now: Instant) {
         while self.next_at <= now || self.links.is_empty() {
-            let Some(address) = self.untried.next() else {
+            let Some(address) = self.untried.pop_front() else {
                 return;
             };
-            match open(server, address, engine, now) {
+            let resumable = self.resumable.take();
+            match open(server, address, resumable, engine, now) {
                 Ok(link) => {
                     self.links.push(link);
                     self.next_at = now + self.head_start;
@@ -75,7 +141,7 @@ impl Race {
 
     /// When [`Self::advance`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        (!self.untried.as_slice().is_empty()).then_some(self.next_at)
+        (!self.untried.is_empty()).then_some(self.next_at)
     }
 
     /// The winner; the others are given up.
@@ -91,15 +157,19 @@ impl Race {
     /// An attempt failed; the next address need not wait.
     pub(crate) fn lose(&mut self, conn: ConnId, failure: Failure, now: Instant) {
         if let Some(index) = self.links.iter().position(|link| link.conn == conn) {
-            let failure = self.links.swap_remove(index).failure(failure);
-            self.note(failure);
+            let link = self.links.swap_remove(index);
+            if link.recalled.is_some() {
+                // It may be for what was kept: once more, without.
+                self.untried.push_front(link.address);
+            }
+            self.note(link.failure(failure));
             self.next_at = now;
         }
     }
 
     /// Why there is no winner, if there can be none any more.
     pub(crate) fn lost(&self) -> Option<Failure> {
-        let over = self.links.is_empty() && self.untried.as_slice().is_empty();
+        let over = self.links.is_empty() && self.untried.is_empty();
         over.then(|| {
             self.worst.clone().unwrap_or(Failure::Unresolved {
                 problem: "no address".into(),
@@ -143,22 +213,42 @@ impl Race {
 fn open(
     server: &Server,
     address: SocketAddr,
+    resumable: Option<Resumable>,
     engine: &mut Engine,
     now: Instant,
 ) -> Result<Link, Failure> {
     let connection = |problem: String| Failure::Connection { address, problem };
     let socket = Socket::connect(address).map_err(|error| of_io(address, &error))?;
-    let (config, found) = server
-        .tls()
-        .map_err(|error| connection(error.to_string()))?;
+    let (setup, recalled) = match resumable.and_then(|resumable| resumable.renewed(server)) {
+        Some(Resumable {
+            setup,
+            presented,
+            ours,
+            round_trip,
+            ..
+        }) => (
+            setup,
+            Some(Recalled {
+                presented,
+                ours,
+                round_trip,
+            }),
+        ),
+        None => {
+            let setup = Setup::new(server).map_err(|error| connection(error.to_string()))?;
+            (setup, None)
+        }
+    };
     let conn = engine
-        .connect(now, config, address, &server.name)
+        .connect(now, setup.config.clone(), address, &server.name)
         .map_err(|error| connection(error.to_string()))?;
     Ok(Link {
         address,
         socket,
         conn,
-        found,
+        tickets_left: setup.tickets.len(),
+        setup,
+        recalled,
     })
 }
 

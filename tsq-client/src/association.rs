@@ -1,13 +1,12 @@
 //! One server from its name to its samples.
 
+mod asking;
+
 use std::time::{Duration, Instant};
 
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::rand::SystemRandom;
 use tsq_net::tls::{ALPN_DEPLOYED, ALPN_DRAFT};
-use tsq_net::{
-    Carries, CloseReason, ConnId, Departure, Engine, ErrorReport, Event, OpenError, SendError,
-};
-use tsq_proto::{Nonce, Request};
+use tsq_net::{Carries, CloseReason, ConnId, Departure, EarlyData, Engine, ErrorReport, Event};
 
 use crate::address_race::{Link, Race, of_io};
 use crate::failure::Failure;
@@ -15,7 +14,8 @@ use crate::fallback::{Protocol, may_be_blocked};
 use crate::queries::Queries;
 use crate::report::{Rejection, SourceReport, Transport};
 use crate::resolve::Resolver;
-use crate::session::{Options, TransportChoice};
+use crate::resumption::{Handshake, StoreProblem};
+use crate::session::Options;
 use crate::terms::Terms;
 use crate::trust::{Presented, Server};
 
@@ -31,6 +31,13 @@ pub(crate) struct Association {
     presented: Option<Presented>,
     /// Round trips that had to follow each other so far.
     round_trips: u32,
+    /// How the connection came about; None when the measurement began on one there was.
+    handshake: Option<Handshake>,
+    /// The connection on which was asked before its handshake was complete.
+    early: Option<ConnId>,
+    /// Queries that were sent early in vain.
+    lost_early: u32,
+    store_problem: Option<StoreProblem>,
     failure: Option<Failure>,
     random: SystemRandom,
 }
@@ -42,6 +49,8 @@ enum Phase {
     Connected(Link),
     Over {
         address: Option<std::net::SocketAddr>,
+        /// It was connected once, so it is worth another connection.
+        was_connected: bool,
     },
 }
 
@@ -55,6 +64,10 @@ impl Association {
             presented: None,
             transport: None,
             round_trips: 0,
+            handshake: None,
+            early: None,
+            lost_early: 0,
+            store_problem: None,
             failure: None,
             random: SystemRandom::new(),
         }
@@ -69,10 +82,20 @@ impl Association {
         options: &Options,
     ) {
         let wanted = u32::from(options.queries);
-        self.queries.renew(wanted, FIRST_PATIENCE, Terms::none());
+        self.queries
+            .renew(wanted, asking::FIRST_PATIENCE, Terms::none());
         self.round_trips = 0;
+        self.handshake = None;
+        self.early = None;
+        self.lost_early = 0;
+        self.store_problem = None;
         match &self.phase {
-            Phase::New => {
+            Phase::New
+            | Phase::Over {
+                was_connected: true,
+                ..
+            } => {
+                self.failure = None;
                 self.phase = Phase::Resolving;
                 resolver.start(index, &self.server.target);
             }
@@ -88,7 +111,12 @@ impl Association {
     ) {
         match result {
             Ok(addresses) if !addresses.is_empty() => {
-                self.phase = Phase::Racing(Race::new(addresses, now));
+                let kept = self.server.tickets.take(&self.server.target);
+                let resumable = kept.unwrap_or_else(|problem| {
+                    self.store_problem = Some(problem);
+                    None
+                });
+                self.phase = Phase::Racing(Race::new(addresses, resumable, now));
             }
             Ok(_) => self.fail(Failure::Unresolved {
                 problem: "it has no address".into(),
@@ -126,9 +154,11 @@ impl Association {
         now: Instant,
     ) {
         match event {
-            Event::Connected { conn, protocol, .. } => {
-                self.connected(conn, &protocol, engine, options, now);
-            }
+            Event::Connected {
+                conn,
+                protocol,
+                early,
+            } => self.connected(conn, (&protocol, early), engine, options, now),
             Event::Datagram { data, stamp, .. } => self.queries.datagram(&data, stamp),
             Event::Stream {
                 conn,
@@ -159,6 +189,11 @@ impl Association {
             (Phase::Connected(link), ErrorReport::Departed { .. }) => {
                 self.queries.departure_report(report, &link.socket);
             }
+            (Phase::Racing(race), ErrorReport::Departed { .. }) if self.early == Some(conn) => {
+                if let Some(link) = race.links().iter().find(|link| link.conn == conn) {
+                    self.queries.departure_report(report, &link.socket);
+                }
+            }
             (Phase::Racing(_), ErrorReport::Unreachable { errno }) => {
                 self.socket_error(conn, &std::io::Error::from_raw_os_error(errno), engine, now);
             }
@@ -183,6 +218,7 @@ impl Association {
             let failure = of_io(link.address, error);
             engine.close(now, conn, 0, "");
             race.lose(conn, failure, now);
+            self.give_up_early(conn);
             self.settle_race();
         }
     }
@@ -202,6 +238,7 @@ impl Association {
         if let Phase::Racing(race) = &mut self.phase {
             race.advance(&self.server, engine, now);
             self.settle_race();
+            return self.step_early(engine, options, now);
         }
         let Phase::Connected(link) = &self.phase else {
             return false;
@@ -212,7 +249,13 @@ impl Association {
             engine.stop_stream(conn, stream);
         }
         self.fall_back(options);
-        self.failure.is_none() && self.ask(conn, engine, now)
+        if self.failure.is_some() {
+            return false;
+        }
+        self.ask(conn, engine, now).unwrap_or_else(|failure| {
+            self.fail(failure);
+            false
+        })
     }
 
     /// Whether nothing more is to be expected.
@@ -242,7 +285,13 @@ impl Association {
     }
 
     /// What there is when the time is up, or everything is done.
-    pub(crate) fn finish(&self, options: &Options, waited: Duration) -> SourceReport {
+    pub(crate) fn finish(
+        &mut self,
+        engine: &mut Engine,
+        options: &Options,
+        waited: Duration,
+    ) -> SourceReport {
+        self.keep_tickets(engine);
         let usable = self
             .queries
             .samples
@@ -259,7 +308,7 @@ impl Association {
         let address = match &self.phase {
             Phase::Connected(link) => Some(link.address),
             Phase::Racing(race) => race.links().last().map(|link| link.address),
-            Phase::Over { address } => *address,
+            Phase::Over { address, .. } => *address,
             Phase::New | Phase::Resolving => None,
         };
         SourceReport {
@@ -271,9 +320,11 @@ impl Association {
             trust: self.server.trust.kind(),
             presented: self.presented.clone(),
             asked: u32::from(options.queries),
-            sent: self.queries.sent,
+            sent: self.queries.sent + self.lost_early,
             superseded: self.queries.superseded,
             round_trips: self.round_trips,
+            handshake: self.handshake,
+            store_problem: self.store_problem.clone(),
             follow_ups: self.queries.follow_ups.counts.clone(),
             samples: self.queries.samples.clone(),
             failure,
@@ -283,7 +334,7 @@ impl Association {
     fn connected(
         &mut self,
         conn: ConnId,
-        protocol: &[u8],
+        (protocol, early): (&[u8], EarlyData),
         engine: &mut Engine,
         options: &Options,
         now: Instant,
@@ -299,96 +350,39 @@ impl Association {
                 };
                 engine.close(now, conn, 0, "not TSQ");
                 race.lose(conn, failure, now);
+                self.give_up_early(conn);
                 self.settle_race();
             }
             return;
         }
-        if let Some(link) = race.win(conn, engine, now) {
-            self.presented = link.presented().or(self.presented.take());
-            self.phase = Phase::Connected(link);
-            self.round_trips += 1;
-            self.ours = protocol == ALPN_DRAFT;
-            self.start_asking(engine, options);
-        }
-    }
-
-    fn start_asking(&mut self, engine: &mut Engine, options: &Options) {
-        let Phase::Connected(link) = &self.phase else {
+        let Some(link) = race.win(conn, engine, now) else {
             return;
         };
-        // tsq: C5
-        let datagrams = engine
-            .max_datagram(link.conn)
-            .is_some_and(|max| max >= Request::MIN_LEN);
-        match (options.transport, datagrams) {
-            (TransportChoice::Datagram, false) => return self.fail(Failure::NoDatagrams),
-            (TransportChoice::Stream, _) | (TransportChoice::Auto, false) => {
-                self.transport = Some(Transport::Stream);
-            }
-            (TransportChoice::Auto | TransportChoice::Datagram, true) => {
-                self.transport = Some(Transport::Datagram);
-            }
-        }
-        let round_trip = engine.round_trip(link.conn).unwrap_or_default();
-        let terms = Terms {
-            // The servers in the field expect a nonce and nothing else (F1).
-            metadata: options.metadata && self.ours,
-            follow_up: options.follow_up && options.metadata && self.ours,
-            precision: options.precision,
-            keys: options.keys.clone(),
-            offset_limit: options.offset_limit,
-        };
-        let wanted = u32::from(options.queries);
-        self.queries.renew(wanted, patience(round_trip), terms);
+        self.presented = link.presented().or(self.presented.take());
+        self.ours = protocol == ALPN_DRAFT;
         self.round_trips += 1;
-    }
-
-    /// Datagrams that are never answered may be dropped on the way: asks by streams instead.
-    // tsq: C5
-    fn fall_back(&mut self, options: &Options) {
-        let silent =
-            self.queries.samples.is_empty() && self.queries.most_tries() >= TRIES_BEFORE_STREAMS;
-        if silent
-            && options.transport == TransportChoice::Auto
-            && self.transport == Some(Transport::Datagram)
-        {
-            self.transport = Some(Transport::Stream);
-            self.round_trips += 1;
+        // What was asked early was asked by the rules of the protocol agreed on earlier.
+        let same = link
+            .recalled()
+            .is_some_and(|recalled| recalled.ours == self.ours);
+        let asked = self.early.take().filter(|_| self.queries.sent > 0);
+        let asked_here = asked == Some(conn);
+        let resumed = link.is_resumed();
+        self.phase = Phase::Connected(link);
+        // tsq: C3
+        if asked_here && same && early == EarlyData::Accepted {
+            self.handshake = Some(Handshake::Early);
+            return;
         }
-    }
-
-    fn ask(&mut self, conn: ConnId, engine: &mut Engine, now: Instant) -> bool {
-        let Some(transport) = self.transport else {
-            return false;
-        };
-        let Some(ask) = self
-            .fresh_nonce()
-            .and_then(|nonce| self.queries.next_ask(nonce))
-        else {
-            return false;
-        };
-        match transport {
-            Transport::Datagram => match engine.send_datagram(conn, &ask.request) {
-                Ok(()) => self.queries.asked(&ask, transport, None, now),
-                Err(SendError::Unsupported | SendError::TooLarge) => {
-                    self.fail(Failure::NoDatagrams);
-                    return false;
-                }
-                Err(SendError::Closed) => return false,
-            },
-            Transport::Stream => match engine.open_stream(conn, &ask.request, true) {
-                Ok(stream) => self.queries.asked(&ask, transport, Some(stream), now),
-                Err(OpenError::NotAllowed) if self.queries.sent == 0 => {
-                    self.fail(Failure::NoStreams);
-                    return false;
-                }
-                // More credit may come; after a fallback, datagrams may still be answered.
-                Err(OpenError::NotAllowed | OpenError::Closed) => return false,
-            },
-            // Not of QUIC, and never chosen here.
-            Transport::Udp => return false,
+        self.handshake = Some(match (asked_here, resumed) {
+            (true, _) => Handshake::EarlyRefused,
+            (false, true) => Handshake::Resumed,
+            (false, false) => Handshake::Full,
+        });
+        if asked.is_some() {
+            self.lost_early += self.queries.sent;
         }
-        true
+        self.start_asking(engine, options);
     }
 
     fn closed(&mut self, conn: ConnId, reason: &CloseReason, now: Instant) {
@@ -399,18 +393,45 @@ impl Association {
                 };
                 let failure = Failure::of_close(link.address, reason);
                 race.lose(conn, failure, now);
+                self.give_up_early(conn);
                 self.settle_race();
             }
             Phase::Connected(link) if link.conn == conn => {
                 let failure = Failure::of_close(link.address, reason);
                 self.phase = Phase::Over {
                     address: Some(link.address),
+                    was_connected: true,
                 };
                 if !self.queries.all_done() {
                     self.failure = Some(failure);
                 }
             }
             Phase::New | Phase::Resolving | Phase::Connected(_) | Phase::Over { .. } => {}
+        }
+    }
+
+    /// Puts what the server gave for a later connection where that will look for it.
+    pub(crate) fn keep_tickets(&mut self, engine: &mut Engine) {
+        let (Phase::Connected(link), Some(presented)) = (&self.phase, &self.presented) else {
+            return;
+        };
+        let round_trip = engine.round_trip(link.conn).unwrap_or_default();
+        if let Some(resumable) = link.resumable(presented, self.ours, round_trip) {
+            let kept = self.server.tickets.keep(&self.server.target, resumable);
+            if let Err(problem) = kept {
+                self.store_problem.get_or_insert(problem);
+            }
+        }
+    }
+
+    /// How long new tickets may still be on their way, if this connection used one: they come with the first answer
+    /// after the handshake, so an early answer is there before them.
+    pub(crate) fn tickets_awaited(&self, engine: &mut Engine) -> Option<Duration> {
+        match &self.phase {
+            Phase::Connected(link) if link.is_resumed() && !link.got_tickets() => Some(
+                asking::patience(engine.round_trip(link.conn).unwrap_or_default()),
+            ),
+            _ => None,
         }
     }
 
@@ -438,7 +459,10 @@ impl Association {
         };
         self.failure = Some(failure);
         if !matches!(self.phase, Phase::Connected(_)) {
-            self.phase = Phase::Over { address };
+            self.phase = Phase::Over {
+                address,
+                was_connected: false,
+            };
         }
     }
 
@@ -465,25 +489,4 @@ impl Association {
             why: commonest.map(ToString::to_string),
         }
     }
-
-    /// Without randomness nothing is asked.
-    // tsq: T1
-    fn fresh_nonce(&self) -> Option<Nonce> {
-        let mut bytes = [0; 16];
-        self.random
-            .fill(&mut bytes)
-            .ok()
-            .map(|()| Nonce::new(bytes))
-    }
 }
-
-/// How long a query may stay unanswered before it is repeated: well past the round trip QUIC has
-/// seen, so that a repetition means a loss.
-fn patience(round_trip: Duration) -> Duration {
-    (round_trip * 2 + Duration::from_millis(10)).clamp(FIRST_PATIENCE, Duration::from_secs(1))
-}
-
-const FIRST_PATIENCE: Duration = Duration::from_millis(25);
-
-/// So many datagrams in a row, each with nothing coming back, and streams are tried.
-const TRIES_BEFORE_STREAMS: u32 = 3;

@@ -32,6 +32,7 @@ mod follow_ups;
 mod queries;
 mod report;
 mod resolve;
+mod resumption;
 mod session;
 mod target;
 mod terms;
@@ -41,6 +42,7 @@ pub use failure::Failure;
 pub use fallback::{Attempt, Fallback, Ladder, Protocol};
 pub use follow_ups::FollowUpCounts;
 pub use report::{Answer, Rejection, SampleReport, SourceReport, Timestamps, Transport};
+pub use resumption::{Handshake, MemoryStore, Resumable, StoreProblem, TicketStore};
 pub use session::{Options, Progress, Session, TransportChoice};
 pub use target::{BadTarget, Host, Target};
 pub use trust::{

@@ -7,6 +7,7 @@ use tsq_proto::{Refusal, Sample};
 use crate::failure::Failure;
 use crate::fallback::{Attempt, Protocol};
 use crate::follow_ups::FollowUpCounts;
+use crate::resumption::{Handshake, StoreProblem};
 use crate::trust::{Presented, TrustKind, TrustRefusal};
 
 /// One server's part of a measurement.
@@ -34,6 +35,10 @@ pub struct SourceReport {
     pub superseded: u32,
     /// Network round trips from the start to the samples, as far as they had to follow each other.
     pub round_trips: u32,
+    /// How the connection came about; None if it came to none, or there was one from an earlier measurement.
+    pub handshake: Option<Handshake>,
+    /// Why the next connection will not, or this one could not, be shortened by tickets of an earlier one.
+    pub store_problem: Option<StoreProblem>,
     /// What became of the follow-ups it told.
     pub follow_ups: FollowUpCounts,
     /// One entry for each answer, accepted or refused, in order of arrival.

@@ -110,6 +110,8 @@ impl Session {
 
     /// Asks every server that has not failed, until all have answered or `deadline` comes.
     ///
+    /// A connection that ended since the last measurement is made anew, with a ticket where there is one.
+    ///
     /// `progress` is called a few times a second and whenever something happened.
     ///
     /// # Errors
@@ -120,6 +122,10 @@ impl Session {
         progress: &mut dyn FnMut(&Progress),
     ) -> io::Result<Vec<SourceReport>> {
         let start = Instant::now();
+        // What came since the last measurement: tickets, or that a connection is over.
+        self.receive();
+        self.engine.handle_timeout(start);
+        self.handle_events(start);
         for (index, association) in self.associations.iter_mut().enumerate() {
             association.begin(index, &self.resolver, &mut self.engine, &self.options);
         }
@@ -145,8 +151,8 @@ impl Session {
         let waited = start.elapsed();
         Ok(self
             .associations
-            .iter()
-            .map(|association| association.finish(&self.options, waited))
+            .iter_mut()
+            .map(|association| association.finish(&mut self.engine, &self.options, waited))
             .collect())
     }
 
@@ -161,10 +167,40 @@ impl Session {
     }
 
     /// Tells the servers that no more will be asked.
+    ///
+    /// Where an early answer was there before the tickets for the next connection, waits for these, for two
+    /// round trips at most.
     pub fn close(mut self) {
+        self.await_tickets();
         let now = Instant::now();
         self.engine.close_all(now, 0, "done");
         self.flush(now);
+    }
+
+    fn await_tickets(&mut self) {
+        let start = Instant::now();
+        loop {
+            let now = Instant::now();
+            self.engine.handle_timeout(now);
+            self.handle_events(now);
+            self.flush(now);
+            let engine = &mut self.engine;
+            let awaited = self
+                .associations
+                .iter()
+                .filter_map(|association| association.tickets_awaited(engine))
+                .max();
+            let Some(deadline) = awaited.map(|patience| start + patience) else {
+                break;
+            };
+            if now >= deadline || self.sleep(deadline, now).is_err() {
+                break;
+            }
+            self.receive();
+        }
+        for association in &mut self.associations {
+            association.keep_tickets(&mut self.engine);
+        }
     }
 
     fn is_settled(&self, index: usize) -> bool {

@@ -209,6 +209,8 @@ fn ask(
         sent: answers.sent,
         superseded: 0,
         round_trips: 0,
+        handshake: None,
+        store_problem: None,
         follow_ups: Default::default(),
         samples: answers.results.into_iter().map(sample).collect(),
         failure: None,

@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -9,7 +10,7 @@ use tsq_net::tls::certified_key;
 
 /// Who we are, for servers that ask: a certificate chain and its key.
 #[derive(Clone, Debug)]
-pub struct ClientIdentity(pub(super) Arc<SingleCertAndKey>);
+pub struct ClientIdentity(Arc<SingleCertAndKey>);
 
 /// A certificate or key to show cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,16 @@ impl fmt::Display for IdentityError {
 }
 
 impl ClientIdentity {
+    /// What TLS shows.
+    pub(crate) fn resolver(&self) -> Arc<dyn ResolvesClientCert> {
+        Arc::clone(&self.0) as _
+    }
+
+    /// The same for clones, and for no other.
+    pub(crate) fn id(&self) -> *const () {
+        Arc::as_ptr(&self.0).cast()
+    }
+
     /// Reads PEM files: the chain, leaf first, and the leaf's key.
     ///
     /// # Errors

@@ -19,9 +19,8 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tsq_certs::Pin;
-use tsq_net::ClientConfig;
-use tsq_net::tls::{self, Sessions};
 
+use crate::resumption::{MemoryStore, TicketStore};
 use crate::target::Target;
 pub use floor::{Floor, FloorSource};
 pub use identity::{ClientIdentity, IdentityError};
@@ -44,6 +43,8 @@ pub struct Server {
     pub dates: Dates,
     /// Who we are, for a server that asks.
     pub identity: Option<ClientIdentity>,
+    /// What is kept of its connections for later ones; clones share it.
+    pub tickets: Arc<dyn TicketStore>,
 }
 
 /// When a certificate's dates count. Chain, name, signature and pin always do.
@@ -66,20 +67,14 @@ impl Server {
             name,
             dates: Dates::Now,
             identity: None,
+            tickets: Arc::new(MemoryStore::default()),
         }
     }
 
-    /// A TLS configuration for one connection, and where its verifier leaves what it found.
-    pub(crate) fn tls(&self) -> Result<(ClientConfig, FoundSlot), rustls::Error> {
-        let slot = FoundSlot::default();
-        let verifier = Arc::new(Verifier::new(&self.trust, self.dates, Arc::clone(&slot))?);
-        let config = match &self.identity {
-            None => tls::client(verifier),
-            Some(ClientIdentity(shown)) => {
-                tls::client_as(Arc::clone(shown) as _, verifier, Sessions::Forget)
-            }
-        };
-        Ok((config?, slot))
+    /// The same with another place for tickets.
+    #[must_use]
+    pub fn with_tickets(self, tickets: Arc<dyn TicketStore>) -> Self {
+        Self { tickets, ..self }
     }
 }
 

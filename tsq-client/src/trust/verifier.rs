@@ -156,6 +156,19 @@ impl Verifier {
         })
     }
 
+    /// Judges certificates shown earlier as if they were shown now, for `name`.
+    pub(crate) fn judge_again(
+        &self,
+        earlier: &Presented,
+        name: &str,
+        now: UnixTime,
+    ) -> Result<Presented, TrustRefusal> {
+        let name = ServerName::try_from(name).map_err(|error| TrustRefusal::Other {
+            problem: error.to_string(),
+        })?;
+        self.judge(earlier.chain.clone(), &name, now)
+    }
+
     fn judge(
         &self,
         chain: Vec<CertificateDer<'static>>,
