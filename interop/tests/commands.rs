@@ -53,6 +53,22 @@ fn wait_ends_at_once_when_the_clock_is_right() {
     assert_eq!(outcome.json()["action"], "none", "{outcome:#?}");
 }
 
+// tsq: C3
+#[test]
+fn wait_asks_in_the_first_flight_of_its_later_connections() {
+    let server = Server::start(&[]);
+    // Nobody's clock is right to a nanosecond: it measures until the time is up.
+    let options = ["--max-error", "0.000001ms", "--timeout", "8s", "--json"];
+    let outcome = Adjtime::run(&words(&about(&server, "wait", &options)));
+    let json = outcome.json();
+    assert_eq!(json["sources"][0]["handshake"], "early", "{outcome:#?}");
+    assert_eq!(json["round_trips"], 1, "{outcome:#?}");
+    assert!(
+        json["sources"][0]["certificate"]["key"].is_string(),
+        "{outcome:#?}"
+    );
+}
+
 #[test]
 fn wait_needs_no_permission_to_set_the_clock() {
     let server = Server::start(&[]);

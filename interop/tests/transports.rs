@@ -42,6 +42,7 @@ fn transport_is_the_one_asked_for_and_datagrams_when_none_is() {
         assert_eq!(report.source(0, "transport"), used, "{report:#?}");
         // A handshake and one exchange: all queries are sent at once.
         assert_eq!(report.json["round_trips"], 2, "{report:#?}");
+        assert_eq!(report.source(0, "handshake"), "full", "{report:#?}");
     }
 }
 

@@ -54,6 +54,7 @@ struct Source {
     protocol: &'static str,
     attempts: Vec<Attempt>,
     transport: Option<&'static str>,
+    handshake: Option<&'static str>,
     trust: &'static str,
     certificate: Option<Certificate>,
     stratum: Option<u8>,
@@ -213,6 +214,7 @@ fn source(outcome: &Outcome, index: usize) -> Source {
         protocol: report.protocol.name(),
         attempts: report.attempts.iter().map(attempt).collect(),
         transport: report.transport.map(tsq_client::Transport::name),
+        handshake: report.handshake.map(tsq_client::Handshake::name),
         trust: report.trust.name(),
         certificate: report.presented.as_ref().map(certificate),
         stratum: report

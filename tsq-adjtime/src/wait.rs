@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::outcome::{Action, Exit, Outcome};
 use crate::reach::Reach;
+use crate::run::{View, synchronise};
 use crate::settings::Unusable;
 use crate::table::{length, offset_text};
 use crate::{json, table};
@@ -27,12 +28,12 @@ pub struct Wait {
 /// [`Unusable`]: a bad server, no roots, or the system fails us.
 pub fn run(servers: &[String], reach: &Reach, wait: &Wait) -> Result<u8, Unusable> {
     let end = Instant::now() + Duration::from_secs_f64(wait.timeout_ms / 1e3);
+    // One for all rounds: the tickets of a round are with its servers, and save the next a round trip.
+    let mut settings = reach.settings(servers, ROUND_MS)?;
     let outcome = loop {
-        let left_ms = end.saturating_duration_since(Instant::now()).as_secs_f64() * 1e3;
-        let outcome = judged(
-            reach.measure(servers, left_ms.clamp(LEAST_MS, ROUND_MS))?,
-            wait,
-        );
+        let left = end.saturating_duration_since(Instant::now());
+        settings.timeout = left.clamp(LEAST, ROUND);
+        let outcome = judged(synchronise(&settings, SILENT)?, wait);
         if outcome.exit == Exit::Done || Instant::now() + PAUSE >= end {
             break outcome;
         }
@@ -80,7 +81,14 @@ fn judged(mut outcome: Outcome, wait: &Wait) -> Outcome {
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// One measurement takes no longer, or servers that are silent would use up all the time.
+const ROUND: Duration = Duration::from_secs(3);
 const ROUND_MS: f64 = 3_000.0;
 
 /// A last measurement gets that much at least.
-const LEAST_MS: f64 = 200.0;
+const LEAST: Duration = Duration::from_millis(200);
+
+/// Only the last round is printed.
+const SILENT: View = View {
+    json: true,
+    verbose: false,
+};
