@@ -143,6 +143,9 @@ pub struct ColdOptions {
     /// Runs of each program
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     pub runs: u16,
+    /// Milliseconds of the round trip, beside loopback
+    #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub round_trip: u64,
     /// Leave the other programs out
     #[arg(long)]
     pub no_peers: bool,

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tsq_interop::Process;
+use tsq_interop::{Process, ServerCert};
 
 use crate::Error;
 use crate::load::plain::{Ntp, Protocol};
@@ -26,11 +26,33 @@ impl Chronyd {
     /// # Errors
     /// It is not installed, or does not answer within 5 s.
     pub(crate) fn start(address: SocketAddr) -> Result<Self, Error> {
+        Self::with(address, |_| String::new())
+    }
+
+    /// The same, which also serves NTS with this certificate, exchanging keys at this TCP port.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(crate) fn start_with_nts(
+        address: SocketAddr,
+        port: u16,
+        ServerCert { cert, key }: &ServerCert,
+    ) -> Result<Self, Error> {
+        Self::with(address, |folder| {
+            format!(
+                "ntsport {port}\nntsserverkey {key}\nntsservercert {cert}\nntsdumpdir {}\nntsprocesses 0\n",
+                folder.display()
+            )
+        })
+    }
+
+    fn with(address: SocketAddr, extra: impl Fn(&Path) -> String) -> Result<Self, Error> {
         let program = chronyd()?;
         let address = unused(address)?;
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("chrony.conf");
-        fs::write(&file, configuration(address, folder.path()))?;
+        let text = configuration(address, folder.path()) + &extra(folder.path());
+        fs::write(&file, text)?;
         let mut command = Command::new(program);
         // -x: the clock is not touched, whatever the configuration says.
         command.args(["-x", "-d", "-u", "root", "-f"]).arg(&file);

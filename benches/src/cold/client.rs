@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tsq_interop::{Outcome, Server, bin, run};
 
+use crate::args::ColdOptions;
 use crate::ntp::{self, find};
 use crate::{Error, Quantiles};
 use tsq_perf::Transport;
@@ -15,7 +16,7 @@ use tsq_perf::Transport;
 pub(super) struct Client {
     pub(super) name: String,
     /// Slow programs are run less often.
-    pub(super) most_runs: usize,
+    most_runs: usize,
     program: PathBuf,
     args: Vec<String>,
     is_complete: fn(&Outcome) -> bool,
@@ -39,6 +40,11 @@ impl Client {
             args,
             is_complete: all_samples_answered,
         }
+    }
+
+    /// How often to run it.
+    pub(super) fn runs(&self, options: &ColdOptions) -> usize {
+        usize::from(options.runs).min(self.most_runs)
     }
 
     /// Milliseconds of each of `runs` runs.
@@ -74,12 +80,13 @@ fn all_samples_answered(outcome: &Outcome) -> bool {
 }
 
 /// The NTP programs that are installed. None of these command lines sets the clock: ntpdig does with
-/// `-s` or `-S` only, chronyd never with `-Q`. `folder` is for their files.
-pub(super) fn peers(ends: [SocketAddr; 2], folder: &Path) -> Result<Vec<Client>, Error> {
+/// `-s` or `-S` only, chronyd never with `-Q`. `folder` is for their files, `ca` the certificate file that
+/// the NTS servers are trusted by.
+pub(super) fn peers(ends: [SocketAddr; 2], folder: &Path, ca: &str) -> Result<Vec<Client>, Error> {
     let ntpdig = find("ntpdig").map_or_else(Vec::new, |program| ntpdig(&program, ends));
     Ok(ntpdig
         .into_iter()
-        .chain(chronyd(&ntp::chronyd()?, ends, folder))
+        .chain(chronyd(&ntp::chronyd()?, ends, folder, ca))
         .collect())
 }
 
@@ -100,11 +107,12 @@ fn ntpdig(program: &Path, ends: [SocketAddr; 2]) -> Vec<Client> {
         .into()
 }
 
-fn chronyd(program: &Path, ends: [SocketAddr; 2], folder: &Path) -> Vec<Client> {
+fn chronyd(program: &Path, ends: [SocketAddr; 2], folder: &Path, ca: &str) -> Vec<Client> {
     let client = |(name, options, most_runs): (&str, &str, usize)| {
         let mut args: Vec<String> = ["-Q", "-x", "-u", "root"].map(String::from).into();
         args.extend(ends.map(|end| format!("server {} port {} {options}", end.ip(), end.port())));
         args.extend(["cmdport 0", "bindcmdaddress /"].map(String::from));
+        args.push(format!("ntstrustedcerts {ca}"));
         args.push(format!("pidfile {}", folder.join("pid").display()));
         Client {
             name: name.into(),
@@ -120,6 +128,12 @@ fn chronyd(program: &Path, ends: [SocketAddr; 2], folder: &Path) -> Vec<Client> 
     [
         ("chronyd -Q, iburst", "iburst", 3),
         ("chronyd -Q, iburst, least interval", least, 10),
+        ("chronyd -Q, NTS, iburst", "nts iburst", 3),
+        (
+            "chronyd -Q, NTS, iburst, least interval",
+            "nts iburst minpoll -6 maxpoll -6",
+            10,
+        ),
     ]
     .map(client)
     .into()
@@ -158,7 +172,12 @@ mod tests {
             let sets = |arg: &String| arg == "-s" || arg == "-S";
             assert!(!peer.args.iter().any(sets), "{}", peer.name);
         }
-        for peer in chronyd(Path::new("chronyd"), ends, Path::new("/nowhere")) {
+        for peer in chronyd(
+            Path::new("chronyd"),
+            ends,
+            Path::new("/nowhere"),
+            "/nowhere/ca.pem",
+        ) {
             let has = |flag: &str| peer.args.iter().any(|arg| arg == flag);
             assert!(has("-Q") && has("-x") && !has("-q"), "{}", peer.name);
         }

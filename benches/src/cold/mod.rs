@@ -1,21 +1,25 @@
-//! A one-shot client from start to exit: ours by both transports, ntpdig, and chronyd.
+//! A one-shot client from start to exit: ours by both transports, ntpdig, and chronyd with NTP and NTS; and our
+//! library in one process, connecting the first time and again.
 
 mod client;
+mod library;
+mod tcp_relay;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::json;
-use tsq_interop::{Impairment, Relay, Server, bin};
+use tsq_interop::{Certs, Impairment, Relay, Server, bin};
 
 use tsq_perf::Transport;
 
 use crate::args::ColdOptions;
 use crate::namespace::{Interrupt, Namespace};
 use crate::ntp::Chronyd;
-use crate::{Conditions, Error, Report, Table};
+use crate::{Conditions, Error, Quantiles, Report, Table};
 use client::Client;
+use library::Library;
 
 /// Measures every program on every path; None when a copy of this program, in a network namespace of
 /// its own, has done so and printed the report.
@@ -48,37 +52,75 @@ fn measure_here(options: &ColdOptions) -> Result<Report, Error> {
     let tsq = [Server::start(&[]), Server::start(&[])];
     let ntp = match options.no_peers {
         true => None,
-        false => Some([Chronyd::start(NTP[0])?, Chronyd::start(NTP[1])?]),
+        false => Some(Nts::start()?),
     };
     let folder = tempfile::tempdir()?;
     let mut figures = Figures::default();
-    for path in [Path::Direct, Path::Relayed] {
+    for path in [Path::Direct, Path::Relayed(options.round_trip)] {
         let (_relays, ends) = path.to(tsq.each_ref().map(Server::address), [ANY; 2])?;
         for transport in [Transport::Datagram, Transport::Stream] {
-            figures.add(&Client::tsq(transport, ends, &tsq), path, options)?;
+            let client = Client::tsq(transport, ends, &tsq);
+            figures.add(&client.name, path, client.runs(options), |n| {
+                client.times(n)
+            })?;
+        }
+        for library in Library::both(ends, tsq.each_ref().map(Server::pin))? {
+            let runs = usize::from(options.runs);
+            figures.add(library.name, path, runs, |n| library.times(n))?;
         }
         if let Some(ntp) = &ntp {
-            let (_relays, ends) = path.to(ntp.each_ref().map(Chronyd::address), NTP_RELAYS)?;
-            for peer in client::peers(ends, folder.path())? {
-                figures.add(&peer, path, options)?;
+            let (_relays, ends) =
+                path.to(ntp.servers.each_ref().map(Chronyd::address), NTP_RELAYS)?;
+            if let Path::Relayed(ms) = path {
+                for (relay, server) in ends.iter().zip(NTP) {
+                    let at = |end: SocketAddr| SocketAddr::new(end.ip(), NTS_PORT);
+                    tcp_relay::start(at(*relay), at(server), Duration::from_millis(ms))?;
+                }
+            }
+            for peer in client::peers(ends, folder.path(), &ntp.certs.ca())? {
+                figures.add(&peer.name, path, peer.runs(options), |n| peer.times(n))?;
             }
         }
     }
     Ok(figures.report(conditions))
 }
 
+/// Two chronyd that serve NTP and NTS.
+struct Nts {
+    certs: Certs,
+    servers: [Chronyd; 2],
+}
+
+impl Nts {
+    fn start() -> Result<Self, Error> {
+        let certs = Certs::new();
+        let start = |index: usize| {
+            let (server, relay) = (
+                NTP[index].ip().to_string(),
+                NTP_RELAYS[index].ip().to_string(),
+            );
+            // The relay's clients ask for the relay.
+            let cert = certs.server(&format!("ntp{index}"), &server, &["--name", &relay]);
+            Chronyd::start_with_nts(NTP[index], NTS_PORT, &cert)
+        };
+        let servers = [start(0)?, start(1)?];
+        Ok(Self { certs, servers })
+    }
+}
+
 /// What lies between client and server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Path {
     Direct,
-    Relayed,
+    /// Milliseconds of the round trip.
+    Relayed(u64),
 }
 
 impl Path {
-    fn name(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Self::Direct => "loopback",
-            Self::Relayed => "10 ms round trip",
+            Self::Direct => "loopback".into(),
+            Self::Relayed(ms) => format!("{ms} ms round trip"),
         }
     }
 
@@ -88,10 +130,10 @@ impl Path {
         servers: [SocketAddr; 2],
         listen: [SocketAddr; 2],
     ) -> io::Result<(Vec<Relay>, [SocketAddr; 2])> {
-        if self == Self::Direct {
+        let Self::Relayed(ms) = self else {
             return Ok((Vec::new(), servers));
-        }
-        let impairment = Impairment::round_trip(Duration::from_millis(10));
+        };
+        let impairment = Impairment::round_trip(Duration::from_millis(ms));
         let start = |i: usize| Relay::start_on(listen[i], servers[i], impairment);
         let relays = [start(0)?, start(1)?];
         let ends = relays.each_ref().map(Relay::address);
@@ -101,6 +143,8 @@ impl Path {
 
 const ANY: SocketAddr = on_loopback(1, 0);
 const NTP: [SocketAddr; 2] = [on_loopback(11, 123), on_loopback(12, 123)];
+/// Where keys are exchanged.
+const NTS_PORT: u16 = 4460;
 const NTP_RELAYS: [SocketAddr; 2] = [on_loopback(21, 123), on_loopback(22, 123)];
 
 const fn on_loopback(host: u8, port: u16) -> SocketAddr {
@@ -125,20 +169,25 @@ impl Default for Figures {
 }
 
 impl Figures {
-    fn add(&mut self, client: &Client, path: Path, options: &ColdOptions) -> Result<(), Error> {
-        let runs = usize::from(options.runs).min(client.most_runs);
-        let times = client.times(runs)?;
+    fn add(
+        &mut self,
+        client: &str,
+        path: Path,
+        runs: usize,
+        times: impl Fn(usize) -> Result<Quantiles, Error>,
+    ) -> Result<(), Error> {
+        let times = times(runs)?;
         let (median, min, max) = (times.median(), times.min(), times.max());
         self.table.row([
-            client.name.clone(),
-            path.name().into(),
+            client.into(),
+            path.name(),
             format!("{median:.1}"),
             format!("{min:.1}"),
             format!("{max:.1}"),
             runs.to_string(),
         ]);
         self.rows.push(json!({
-            "client": client.name,
+            "client": client,
             "path": path.name(),
             "median_ms": median,
             "min_ms": min,
@@ -150,13 +199,14 @@ impl Figures {
 
     fn report(self, conditions: Conditions) -> Report {
         Report {
-            title: "One-shot client asking two servers, from the start of the process to its exit"
+            title: "One-shot client asking two servers"
                 .into(),
             conditions,
             table: self.table,
             notes: vec![
+                "tsq-client: in one process, until five samples of each server are there; the rest: from the start of a process to its exit.".into(),
                 "tsq-adjtime: --dry-run, every run gave five samples of each server; NTP programs: every run gave an offset.".into(),
-                "No program sets the clock. The NTP servers are two chronyd.".into(),
+                "No program sets the clock. The NTP servers are two chronyd; NTS begins anew in each run, as there is no folder for cookies.".into(),
             ],
             rows: self.rows,
         }
