@@ -58,20 +58,25 @@ fn requests(
 ) -> Result<(Outcome, Option<Tally>), Error> {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let idle = match args.idle {
-            0 => None,
-            count => {
-                let mut crowd = connect(settings, share(count, 1, 0), stop)?;
-                let done = &done;
-                Some(scope.spawn(move || ask_slowly(&mut crowd, done)))
-            }
-        };
-        let steps = steps(args, settings, stop);
+        let mut idle = Vec::new();
+        // Those of one thread ask before the next are made, or they would time out meanwhile.
+        let threads = args.idle.div_ceil(IDLE_AT_ONCE);
+        let made = (0..threads).try_for_each(|index| {
+            let mut crowd = connect(settings, share(args.idle, threads, index), stop)?;
+            let done = &done;
+            idle.push(scope.spawn(move || ask_slowly(&mut crowd, done)));
+            Ok(())
+        });
+        let steps = made.and_then(|()| steps(args, settings, stop));
         done.store(true, Ordering::Relaxed);
-        let idle = match idle {
-            Some(thread) => Some(joined(thread)?),
-            None => None,
-        };
+        let mut tally = (threads > 0).then(Tally::default);
+        for thread in idle {
+            let more = joined(thread);
+            if let Some(tally) = &mut tally {
+                tally.merge(&more?);
+            }
+        }
+        let idle = tally;
         Ok((Outcome::Requests(steps?), idle))
     })
 }
@@ -263,6 +268,9 @@ fn share(count: u32, threads: u32, index: u32) -> usize {
     let more = u32::from(index < count % threads);
     (count / threads + more) as usize
 }
+
+/// Idle connections made without any of them asking.
+const IDLE_AT_ONCE: u32 = 1000;
 
 /// As ntpperf and others have it.
 pub(crate) const DEFAULT_MAX_LOSS: f64 = 0.1;
