@@ -51,7 +51,7 @@ enum Command {
         args: Vec<String>,
     },
     /// Run our programs against other QUIC stacks and write interop/RESULTS.md
-    Interop,
+    Interop(interop::Args),
     /// Set the clock of a virtual machine by our servers and judge the result
     Vm,
 }
@@ -84,7 +84,7 @@ fn run(command: &Command) -> Result<(), Failure> {
                 ])
                 .args(args),
         ),
-        Command::Interop => interop::run(&workspace),
+        Command::Interop(args) => interop::run(&workspace, args),
         Command::Vm => vm::run(&workspace, &mut tally::Tally::default()),
     }
 }

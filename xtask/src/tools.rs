@@ -42,6 +42,7 @@ pub(crate) fn ready(workspace: &Workspace) -> Result<(), Failure> {
     components(&workspace.root)?;
     install_missing(&PACKAGES)?;
     install_missing(&interop::PACKAGES)?;
+    install_missing(&interop::C_PACKAGES)?;
     chrony::ready(workspace)?;
     cargo_deny(&workspace.root)?;
     if !has_nextest(&workspace.root) {

@@ -14,10 +14,14 @@ pub(crate) enum Verdict {
     /// It ran and did not hold, in a few words.
     Fails(String),
     /// It cannot be: the reason becomes a footnote.
-    Never(&'static str),
+    Never(String),
 }
 
 impl Verdict {
+    pub(crate) fn never(reason: &str) -> Self {
+        Self::Never(reason.into())
+    }
+
     /// The first line of a reason: the rest is for who runs it by hand.
     pub(crate) fn fails(reason: &str) -> Self {
         let line = reason.lines().next().unwrap_or_default();

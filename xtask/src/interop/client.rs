@@ -151,8 +151,8 @@ pub(crate) fn resumption(bench: &Bench, stack: Stack) -> Verdict {
 // tsq: C3
 pub(crate) fn early(bench: &Bench, stack: Stack) -> Verdict {
     match stack {
-        Stack::S2nQuic => Verdict::Never(NO_EARLY_DATA),
-        Stack::Aioquic | Stack::Quiche => second_connection(bench, stack, "--early", "early"),
+        Stack::S2nQuic => Verdict::never(NO_EARLY_DATA),
+        _ => second_connection(bench, stack, "--early", "early"),
     }
 }
 
@@ -178,7 +178,7 @@ pub(crate) fn migration(bench: &Bench, stack: Stack) -> Verdict {
             "datagram",
             &["--rebind", "--count", "5"],
         ))),
-        Stack::Quiche => verdict(by_both(|transport| {
+        Stack::Quiche | Stack::Ngtcp2 => verdict(by_both(|transport| {
             moved(ask(
                 bench,
                 stack,

@@ -2,6 +2,7 @@
 
 mod aioquic;
 mod bench;
+mod c;
 mod cell;
 mod client;
 mod rebinder;
@@ -12,11 +13,12 @@ mod table;
 
 use std::fs;
 use std::panic;
+use std::process::Command;
 
 use self::bench::Bench;
 use self::cell::{CELLS, Cell, Verdict};
 use self::stack::Stack;
-use crate::process::{Failure, cargo, run as run_command};
+use crate::process::{Failure, capture, cargo, run as run_command};
 use crate::tally::Tally;
 use crate::tools::{self, Package};
 use crate::workspace::Workspace;
@@ -35,6 +37,15 @@ pub(crate) const PACKAGES: [Package; 2] = [
     },
 ];
 
+pub(crate) use self::c::PACKAGES as C_PACKAGES;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run this peer alone and leave the rows of the others as they are; repeatable
+    #[arg(long, value_name = "NAME")]
+    peer: Vec<Stack>,
+}
+
 /// Which program plays which side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
@@ -51,36 +62,76 @@ struct Row {
     verdicts: Vec<Verdict>,
 }
 
-/// Runs every cell and writes what came of it; fails when a cell did.
-pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
-    build(workspace)?;
+/// Runs the cells and writes what came of them; fails when a cell did.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<(), Failure> {
+    let chosen = |stack: &Stack| args.peer.is_empty() || args.peer.contains(stack);
+    build(
+        workspace,
+        &Stack::ALL.into_iter().filter(chosen).collect::<Vec<_>>(),
+    )?;
+    // Without a file, or with one of another form, there is nothing to keep.
+    let before = fs::read_to_string(workspace.root.join(RESULTS)).unwrap_or_default();
     let rows = guarded(|| {
         let bench = Bench::new(workspace);
-        Direction::BOTH
-            .iter()
-            .flat_map(|direction| Stack::ALL.map(|stack| row(&bench, stack, *direction)))
+        every_row()
+            .filter_map(|(stack, direction)| match chosen(&stack) {
+                true => Some(row(&bench, stack, direction)),
+                false => row_before(&before, stack, direction),
+            })
             .collect::<Vec<_>>()
     })
     .map_err(Failure::new)?;
+    let text = table::render(&rows, &runs(workspace, &before, chosen)?);
     let file = workspace.root.join(RESULTS);
-    let text = table::render(&rows, &stack::versions(workspace)?)?;
     fs::write(&file, text)
         .map_err(|error| Failure::new(format!("writing {}: {error}", file.display())))?;
     Failure::unless_empty("interop", &failures(&rows))
 }
 
+fn every_row() -> impl Iterator<Item = (Stack, Direction)> {
+    Direction::BOTH
+        .into_iter()
+        .flat_map(|direction| Stack::ALL.map(|stack| (stack, direction)))
+}
+
+/// A row as it was recorded; none where it was not, or not with these columns.
+fn row_before(results: &str, stack: Stack, direction: Direction) -> Option<Row> {
+    let verdicts = recorded::verdicts(results, direction, stack);
+    Some(Row {
+        stack,
+        direction,
+        verdicts: verdicts.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+/// The peers with their versions: those chosen ran today.
+fn runs(
+    workspace: &Workspace,
+    before: &str,
+    chosen: impl Fn(&Stack) -> bool,
+) -> Result<Vec<String>, Failure> {
+    let today = capture(Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
+    let run = |stack: Stack| match chosen(&stack) {
+        true => stack::version(workspace, stack)
+            .map(|version| Some(format!("{} {version} on {}", stack.name(), today.trim()))),
+        false => Ok(recorded::last_run(before, stack)),
+    };
+    Stack::ALL
+        .into_iter()
+        .filter_map(|stack| run(stack).transpose())
+        .collect()
+}
+
 /// Runs every cell that interop/RESULTS.md calls ok; fails when one is not ok now. Figures may differ, and a cell may
 /// fail once or twice where the machine is busy with other things. Writes nothing.
 pub(crate) fn check(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
-    build(workspace)?;
+    build(workspace, &Stack::ALL)?;
     let results = fs::read_to_string(workspace.root.join(RESULTS))
         .map_err(|error| Failure::new(format!("reading {RESULTS}: {error}")))?;
     let checked = guarded(|| {
         let bench = Bench::new(workspace);
-        let rows = Direction::BOTH
-            .iter()
-            .flat_map(|direction| Stack::ALL.map(|stack| (stack, *direction)));
-        rows.flat_map(|(stack, direction)| row_again(&bench, &results, stack, direction))
+        every_row()
+            .flat_map(|(stack, direction)| row_again(&bench, &results, stack, direction))
             .collect::<Vec<_>>()
     })
     .map_err(Failure::new)?;
@@ -136,11 +187,23 @@ const ATTEMPTS: u32 = 3;
 
 const RESULTS: &str = "interop/RESULTS.md";
 
-/// Our programs, then the peers in a workspace and a target folder of their own.
-fn build(workspace: &Workspace) -> Result<(), Failure> {
-    tools::install_missing(&PACKAGES)?;
+/// Our programs, then those of the peers that are not in Python.
+fn build(workspace: &Workspace, stacks: &[Stack]) -> Result<(), Failure> {
     // As the test command's build step has it: a choice of packages would have other features, and build all anew.
     run_command(cargo(&workspace.root).args(["build", "--workspace", "--bins"]))?;
+    if stacks.contains(&Stack::Ngtcp2) {
+        tools::install_missing(&C_PACKAGES)?;
+        c::build(workspace)?;
+    }
+    if stacks.contains(&Stack::Quiche) || stacks.contains(&Stack::S2nQuic) {
+        tools::install_missing(&PACKAGES)?;
+        build_rust(workspace)?;
+    }
+    Ok(())
+}
+
+/// In a workspace and a target folder of their own.
+fn build_rust(workspace: &Workspace) -> Result<(), Failure> {
     // Their own tests first: a peer that is wrong alone proves nothing. Their lints share what is built.
     let lints = ["--workspace", "--all-targets", "--", "-D", "warnings"];
     println!("building the peers of {STACKS} (some minutes the first time)");

@@ -128,18 +128,16 @@ pub(crate) fn retry(bench: &Bench, stack: Stack) -> Verdict {
 // tsq: C3
 pub(crate) fn resumption(bench: &Bench, stack: Stack) -> Verdict {
     match stack {
-        Stack::S2nQuic => Verdict::Never("the peer's server gives no tickets"),
-        Stack::Aioquic | Stack::Quiche => second_connection(bench, stack, "0:1:0", "resumed"),
+        Stack::S2nQuic => Verdict::never("the peer's server gives no tickets"),
+        _ => second_connection(bench, stack, "0:1:0", "resumed"),
     }
 }
 
 // tsq: C3
 pub(crate) fn early(bench: &Bench, stack: Stack) -> Verdict {
     match stack {
-        Stack::S2nQuic => Verdict::Never(NO_EARLY_DATA),
-        Stack::Aioquic | Stack::Quiche => {
-            second_connection(bench, stack, "0:0:1", "early_accepted")
-        }
+        Stack::S2nQuic => Verdict::never(NO_EARLY_DATA),
+        _ => second_connection(bench, stack, "0:0:1", "early_accepted"),
     }
 }
 

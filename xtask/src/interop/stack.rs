@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
-use crate::process::Failure;
+use crate::process::{Failure, capture};
 use crate::workspace::Workspace;
 
 /// A QUIC stack that is not ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Stack {
     /// In Python; its programs behave as those of the field (PROTOCOL.md, section 4).
     Aioquic,
@@ -15,10 +16,12 @@ pub(crate) enum Stack {
     Quiche,
     /// Of Amazon, with s2n-tls.
     S2nQuic,
+    /// In C, with GnuTLS.
+    Ngtcp2,
 }
 
 impl Stack {
-    pub(crate) const ALL: [Self; 3] = [Self::Aioquic, Self::Quiche, Self::S2nQuic];
+    pub(crate) const ALL: [Self; 4] = [Self::Aioquic, Self::Quiche, Self::S2nQuic, Self::Ngtcp2];
 
     /// As its authors write it.
     pub(crate) fn name(self) -> &'static str {
@@ -26,10 +29,11 @@ impl Stack {
             Self::Aioquic => "aioquic",
             Self::Quiche => "quiche",
             Self::S2nQuic => "s2n-quic",
+            Self::Ngtcp2 => "ngtcp2",
         }
     }
 
-    /// The program of interop/stacks.
+    /// The program of interop/stacks, or of interop/stacks-c.
     pub(crate) fn program(self) -> String {
         format!("peer-{}", self.name())
     }
@@ -40,27 +44,27 @@ pub(crate) fn target(workspace: &Workspace) -> PathBuf {
     workspace.target.join("stacks")
 }
 
-/// What the lock files say runs here, in the order of [`Stack::ALL`].
-pub(crate) fn versions(workspace: &Workspace) -> Result<Vec<String>, Failure> {
-    let read = |name: &str| {
-        fs::read_to_string(workspace.root.join(name))
-            .map_err(|error| Failure::new(format!("reading {name}: {error}")))
+/// What of a stack runs here: what its lock file says, or the installed library.
+pub(crate) fn version(workspace: &Workspace, stack: Stack) -> Result<String, Failure> {
+    let name = stack.name();
+    let locked = |file: &str, mark: &str, end: &str| {
+        let text = fs::read_to_string(workspace.root.join(file))
+            .map_err(|error| Failure::new(format!("reading {file}: {error}")))?;
+        after(&text, mark, end)
+            .map(str::to_owned)
+            .ok_or_else(|| Failure::new(format!("no version of {name} in {file}")))
     };
-    let python = read("interop/requirements.txt")?;
-    let rust = read("interop/stacks/Cargo.lock")?;
-    Stack::ALL
-        .iter()
-        .map(|stack| {
-            let name = stack.name();
-            let version = match stack {
-                Stack::Aioquic => after(&python, &format!("\n{name}=="), "\n"),
-                _ => after(&rust, &format!("name = \"{name}\"\nversion = \""), "\""),
-            };
-            version
-                .map(|version| format!("{name} {version}"))
-                .ok_or_else(|| Failure::new(format!("no version of {name} in its lock file")))
-        })
-        .collect()
+    match stack {
+        Stack::Aioquic => locked("interop/requirements.txt", &format!("\n{name}=="), "\n"),
+        Stack::Quiche | Stack::S2nQuic => {
+            let mark = format!("name = \"{name}\"\nversion = \"");
+            locked("interop/stacks/Cargo.lock", &mark, "\"")
+        }
+        Stack::Ngtcp2 => {
+            let version = capture(Command::new("pkg-config").args(["--modversion", "libngtcp2"]))?;
+            Ok(version.trim().to_owned())
+        }
+    }
 }
 
 fn after<'a>(text: &'a str, mark: &str, end: &str) -> Option<&'a str> {

@@ -1,24 +1,22 @@
 //! interop/RESULTS.md.
 
 use std::fmt::Write;
-use std::process::Command;
 
 use super::cell::{CELLS, Verdict};
+use super::recorded::{BETWEEN_RUNS, LAST_RUN};
 use super::{Direction, Row};
-use crate::process::{Failure, capture};
 
-/// The whole document.
-pub(crate) fn render(rows: &[Row], versions: &[String]) -> Result<String, Failure> {
-    let date = capture(Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
+/// The whole document. `runs` are the names of the peers, each with its version and the day it ran.
+pub(crate) fn render(rows: &[Row], runs: &[String]) -> String {
     let mut notes = Vec::new();
     let mut text = format!(
         "# Interoperation\n\n\
-         Made by `cargo xtask interop` on {}, with {}. Do not edit: run it again.\n\n\
+         Made by `cargo xtask interop`; one row of it by `--peer NAME`. Do not edit: run it again.\n\n\
+         {LAST_RUN}{}.\n\n\
          Each peer is a small program of this folder that shares no code with our crates: `peers/` in Python, \
-         `stacks/` in Rust. Client and server run on one host with one clock. A cell says ok only if it ran then \
+         `stacks/` in Rust, `stacks-c/` in C. Client and server run on one host with one clock. A cell says ok only if it ran then \
          and everything asked of it held, with its figure where it has one.\n",
-        date.trim(),
-        versions.join(", ")
+        runs.join(BETWEEN_RUNS)
     );
     for direction in Direction::BOTH {
         let title = direction.title();
@@ -36,14 +34,10 @@ pub(crate) fn render(rows: &[Row], versions: &[String]) -> Result<String, Failur
             format_args!("- **{}**: {}.\n", cell.name, cell.about),
         );
     }
-    Ok(text)
+    text
 }
 
-fn table<'a>(
-    text: &mut String,
-    rows: impl Iterator<Item = &'a Row>,
-    notes: &mut Vec<&'static str>,
-) {
+fn table<'a>(text: &mut String, rows: impl Iterator<Item = &'a Row>, notes: &mut Vec<String>) {
     let names: Vec<String> = CELLS.iter().map(|cell| cell.name.to_owned()).collect();
     line(text, "peer", &names);
     line(text, "---", &vec!["---".to_owned(); CELLS.len()]);
@@ -58,13 +52,13 @@ fn line(text: &mut String, first: &str, words: &[String]) {
 }
 
 /// Equal reasons share a footnote.
-fn with_note(verdict: &Verdict, notes: &mut Vec<&'static str>) -> String {
+fn with_note(verdict: &Verdict, notes: &mut Vec<String>) -> String {
     let Verdict::Never(reason) = verdict else {
         return verdict.to_string();
     };
     let at = notes.iter().position(|note| note == reason);
     let at = at.unwrap_or_else(|| {
-        notes.push(reason);
+        notes.push(reason.clone());
         notes.len() - 1
     });
     format!("{verdict} [{}]", at + 1)
@@ -82,7 +76,7 @@ mod tests {
     #[test]
     fn equal_reasons_share_a_footnote() {
         let mut notes = Vec::new();
-        let marks = ["a", "b", "a"].map(|reason| with_note(&Verdict::Never(reason), &mut notes));
+        let marks = ["a", "b", "a"].map(|reason| with_note(&Verdict::never(reason), &mut notes));
         assert_eq!(marks, ["- [1]", "- [2]", "- [1]"]);
         assert_eq!(notes, ["a", "b"]);
         assert_eq!(
