@@ -140,7 +140,8 @@ fn server(key: Option<&'static Key>, synchronised: bool, annotations: &[(&str, &
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     Server {
-        teller: Teller::new(clock, Newest::holding(keys), annotations).expect("these annotations fit"),
+        teller: Teller::new(clock, Newest::holding(keys), annotations)
+            .expect("these annotations fit"),
         synchronised,
         key,
     }

@@ -270,9 +270,9 @@ pub fn adjust(analysis: &Analysis, policy: &Policy, clock: &mut dyn Clock) -> (A
                 NoResult::NoAnswer { .. } => Exit::NoAnswer,
                 NoResult::TrustRefused { .. } | NoResult::Distrusted(_) => Exit::TrustRefused,
                 NoResult::NoSelection(none) => match none {
-                    NoSelection::NoneFit { .. } | NoSelection::Unauthenticated { .. } => {
-                        Exit::NoAnswer
-                    }
+                    NoSelection::NoneFit { .. }
+                    | NoSelection::NoneTrusted { .. }
+                    | NoSelection::Unauthenticated { .. } => Exit::NoAnswer,
                     NoSelection::MixedTimescales { .. }
                     | NoSelection::Disagreement(_)
                     | NoSelection::TooFew { .. } => Exit::NoAgreement,

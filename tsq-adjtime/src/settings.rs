@@ -223,6 +223,7 @@ fn choice(args: &Args) -> Result<Choice, String> {
             allow_unauthenticated: args.insecure
                 || args.allow_ntp
                 || args.min_trust == MinTrustArg::None,
+            trusted_only: !args.trust.is_empty(),
             method: match args.combine {
                 CombineArg::Median => Method::Median,
                 CombineArg::Weighted => Method::Weighted,

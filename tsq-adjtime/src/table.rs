@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use tsq_algo::{Combined, SourceEstimate};
-use tsq_client::trust::Presented;
+use tsq_client::trust::{Presented, TrustKind};
 use tsq_client::{Protocol, SourceReport, Timestamps, TrustRefusal};
 use tsq_proto::Offset;
 use tsq_proto::time::Span;
@@ -85,7 +85,7 @@ fn row(
     let dash = || "-".to_string();
     let offset = estimate.map_or_else(dash, |e| offset_text(e.offset));
     let delay = estimate.map_or_else(dash, |e| length(e.delay));
-    let bound = estimate.map_or_else(dash, |e| format!("±{}", length(e.bound)));
+    let bound = estimate.map_or_else(dash, |e| format!("±{}", bound_text(e.bound)));
     let stamps = source.timestamps().map_or("-", Timestamps::name);
     format!(
         "{label:width$}  {stratum:>7}  {samples:>7}  {offset:>12}  {delay:>10}  {bound:>10}  {stamps:16}"
@@ -95,9 +95,10 @@ fn row(
 /// What it was asked by, if not by TSQ, and what else was tried.
 fn detours(source: &SourceReport) -> String {
     let mut words = match source.protocol {
+        Protocol::Tsq if source.trust == TrustKind::Insecure => " [NOT AUTHENTICATED]".to_string(),
         Protocol::Tsq => String::new(),
         Protocol::Nts => " [by NTS]".to_string(),
-        Protocol::Ntp => " [by NTP, not authenticated]".to_string(),
+        Protocol::Ntp => " [by NTP, NOT AUTHENTICATED]".to_string(),
     };
     for attempt in &source.attempts {
         words.push_str(&format!("; {}: {}", attempt.protocol, attempt.problem));
@@ -161,7 +162,7 @@ fn conclusion(outcome: &Outcome) -> Vec<String> {
         lines.push(format!(
             "offset {} ± {} (bound {} the servers' own error), standard deviation {}{}",
             offset_text(combined.offset),
-            length(combined.bound),
+            bound_text(combined.bound),
             if combined.includes_servers {
                 "includes"
             } else {
@@ -181,7 +182,7 @@ fn conclusion(outcome: &Outcome) -> Vec<String> {
     lines.push(action(&outcome.action, outcome.dry_run));
     if let Some(remaining) = &outcome.remaining {
         lines.push(match &remaining.measured {
-            Ok(left) => format!("remaining {} ± {}", left.offset, length(left.bound)),
+            Ok(left) => format!("remaining {} ± {}", left.offset, bound_text(left.bound)),
             Err(problem) => format!("remaining offset unknown: {problem}"),
         });
     }
@@ -284,6 +285,11 @@ pub fn offset_text(offset: Offset) -> String {
 /// A duration in a unit people read.
 pub fn length(duration: Duration) -> String {
     Span(duration).to_string()
+}
+
+/// A bound, rounded up.
+pub fn bound_text(bound: Duration) -> String {
+    Span(bound).rounded_up().to_string()
 }
 
 /// Colour, on a terminal that has not asked for none.

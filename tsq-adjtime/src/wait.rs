@@ -34,10 +34,12 @@ pub fn run(servers: &[String], reach: &Reach, wait: &Wait) -> Result<u8, Unusabl
         let left = end.saturating_duration_since(Instant::now());
         settings.timeout = left.clamp(LEAST, ROUND);
         let outcome = judged(synchronise(&settings, SILENT)?, wait);
-        if outcome.exit == Exit::Done || Instant::now() + PAUSE >= end {
+        // The last look is at the end of the time.
+        let left = end.saturating_duration_since(Instant::now());
+        if outcome.exit == Exit::Done || left <= LEAST {
             break outcome;
         }
-        thread::sleep(PAUSE);
+        thread::sleep(PAUSE.min(left - LEAST));
     };
     let mut stdout = std::io::stdout().lock();
     let printed = if wait.json {

@@ -37,6 +37,9 @@ pub struct Rules {
     pub min_sources: usize,
     /// If there are no authenticated sources, the others decide. Never set unless the user said so.
     pub allow_unauthenticated: bool,
+    /// Nobody votes without [`Mark::trust`]: where no source with it is fit, there is no result. To be set where such
+    /// a source was asked, for it may be silent because somebody wants it so.
+    pub trusted_only: bool,
     /// How the offsets of those that agree become one.
     pub method: Method,
     /// What makes a single source useless.
@@ -48,6 +51,7 @@ impl Default for Rules {
         Self {
             min_sources: 1,
             allow_unauthenticated: false,
+            trusted_only: false,
             method: Method::Median,
             limits: Limits::default(),
         }

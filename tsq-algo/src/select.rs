@@ -27,6 +27,11 @@ pub enum NoSelection {
         /// How many.
         sources: usize,
     },
+    /// None of those that are fit is one of the trusted, which alone may vote ([`Rules::trusted_only`]).
+    NoneTrusted {
+        /// How many are fit.
+        sources: usize,
+    },
     /// Some smear leap seconds and some do not, or otherwise, and neither kind is a majority.
     MixedTimescales {
         /// The number of sources with a vote.
@@ -47,7 +52,7 @@ pub enum NoSelection {
 ///
 /// 1. *Fit*: unsynchronised, stale, distant and jittery candidates are out. Each is judged by its own numbers;
 ///    so nobody can put another one out.
-/// 2. *Votes*: those marked `trust`, if any is; else those that are authenticated; and only where there are none and
+/// 2. *Votes*: those marked `trust`, if any is or [`Rules::trusted_only`]; else those that are authenticated; and only where there are none and
 ///    the rules allow it, those that are not.
 /// 3. *Timescale*: of those with a vote, a strict majority must treat leap seconds alike; the others are out.
 /// 4. *Agreement*: as in [`combine`](crate::combine). A strict majority of all votes, those of the other timescale
@@ -130,14 +135,26 @@ fn voters(
         of(|candidate| candidate.authenticated && candidate.mark.trust),
         of(|candidate| candidate.authenticated),
     ];
-    if let Some(voters) = kinds.into_iter().find(|voters| !voters.is_empty()) {
-        return Ok(voters);
+    let [trusted, authenticated] = kinds;
+    let sources = fit.len();
+    if !trusted.is_empty() {
+        return Ok(trusted);
+    }
+    if !authenticated.is_empty() {
+        return match rules.trusted_only {
+            true => Err(NoSelection::NoneTrusted { sources }),
+            false => Ok(authenticated),
+        };
     }
     if !rules.allow_unauthenticated {
-        return Err(NoSelection::Unauthenticated { sources: fit.len() });
+        return Err(NoSelection::Unauthenticated { sources });
     }
     let trusted = of(|candidate| candidate.mark.trust);
-    Ok(if trusted.is_empty() { fit } else { trusted })
+    match (trusted.is_empty(), rules.trusted_only) {
+        (false, _) => Ok(trusted),
+        (true, true) => Err(NoSelection::NoneTrusted { sources }),
+        (true, false) => Ok(fit),
+    }
 }
 
 fn are_authenticated(candidates: &[Candidate], voters: &[usize]) -> bool {
@@ -259,6 +276,11 @@ impl fmt::Display for NoSelection {
             Self::Unauthenticated { sources } => write!(
                 f,
                 "only {sources} server{} answered, and not authenticated",
+                if *sources == 1 { "" } else { "s" }
+            ),
+            Self::NoneTrusted { sources } => write!(
+                f,
+                "no server marked --trust can be used, and the {sources} other{} may not vote",
                 if *sources == 1 { "" } else { "s" }
             ),
             Self::MixedTimescales { of } => write!(
@@ -442,6 +464,28 @@ mod tests {
     fn trust_does_not_make_an_unauthenticated_source_one_that_votes() {
         let all = [marked(true, true, plain(500, 1)), candidate(0, 1)];
         assert_eq!(verdicts(&all), ["falseticker", "used"]);
+    }
+
+    #[test]
+    fn nobody_votes_for_a_trusted_source_that_is_not_there() {
+        let rules = Rules {
+            trusted_only: true,
+            allow_unauthenticated: true,
+            ..Rules::default()
+        };
+        for others in [
+            vec![candidate(0, 1), candidate(0, 1)],
+            vec![plain(0, 1), plain(0, 1)],
+            vec![candidate(0, 1), marked(false, true, plain(0, 1))],
+        ] {
+            let selection = select(&others, &rules);
+            assert_eq!(
+                selection.combined,
+                Err(NoSelection::NoneTrusted { sources: 2 })
+            );
+        }
+        let there = [candidate(500, 1), marked(false, true, candidate(0, 1))];
+        assert!(select(&there, &rules).combined.is_ok());
     }
 
     #[test]

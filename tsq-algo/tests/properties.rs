@@ -179,7 +179,7 @@ proptest! {
         weighted: bool,
     ) {
         let method = if weighted { Method::Weighted } else { Method::Median };
-        let rules = Rules { min_sources, allow_unauthenticated, method, limits: Limits::default() };
+        let rules = Rules { min_sources, allow_unauthenticated, trusted_only: false, method, limits: Limits::default() };
         let selection = select(&all, &rules);
         prop_assert_eq!(selection.verdicts.len(), all.len());
         let used: Vec<_> = (0..all.len()).filter(|&index| selection.verdicts[index].is_combined()).collect();

@@ -148,7 +148,7 @@ fn far_off(offset: Offset) -> Option<Finding> {
 
 /// Roughly, in the two units that people would use.
 fn in_words(offset: Offset) -> String {
-    let seconds = offset.as_nanos().unsigned_abs() / 1_000_000_000;
+    let seconds = (offset.as_nanos().unsigned_abs() + 500_000_000) / 1_000_000_000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),

@@ -9,7 +9,7 @@ use tsq_client::{Failure, TrustRefusal};
 use super::Finding;
 use crate::analysis::Verdict;
 use crate::outcome::Outcome;
-use crate::table::{length, offset_text};
+use crate::table::{bound_text, offset_text};
 
 pub(super) fn findings(outcome: &Outcome) -> Vec<Finding> {
     let mut found: Vec<Finding> = (0..outcome.sources.len())
@@ -35,7 +35,7 @@ fn one(outcome: &Outcome, index: usize) -> Finding {
             format!(
                 "answers; the clock's offset from it is {} ± {}",
                 offset_text(estimate.offset),
-                length(estimate.bound)
+                bound_text(estimate.bound)
             ),
         ),
         (other, _) => Finding::problem(server, other.name(), other.to_string()).fix(

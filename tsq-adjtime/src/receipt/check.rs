@@ -11,7 +11,7 @@ use tsq_proto::HostTime;
 use super::chain::Hash;
 use super::verify::{Checked, Flaw, Problem, Proof, verify};
 use crate::outcome::Exit;
-use crate::table::{length, offset_text};
+use crate::table::{bound_text, offset_text};
 
 /// Checks a file and prints what it proves; returns the exit code.
 pub fn run(file: &Path, keys: &[PathBuf], expected_head: Option<Hash>, json: bool) -> u8 {
@@ -74,7 +74,7 @@ fn words(proof: &Proof) -> String {
         utc(proof.earliest),
         utc(proof.latest),
         offset_text(proof.offset),
-        length(proof.bound),
+        bound_text(proof.bound),
         proof.key_id,
         proof.server.escape_debug()
     )

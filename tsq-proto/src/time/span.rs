@@ -8,6 +8,29 @@ use crate::text::FixedText;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
+impl Span {
+    /// The least length that is not below it and is shown exactly: for bounds, which must not look smaller than they are.
+    #[must_use]
+    pub fn rounded_up(self) -> Self {
+        let step: u64 = match self.0.as_nanos() {
+            0..1_000 => 1,
+            1_000..100_000 => 100,
+            100_000..1_000_000 => 1_000,
+            1_000_000..100_000_000 => 100_000,
+            100_000_000..1_000_000_000 => 1_000_000,
+            1_000_000_000..100_000_000_000 => 100_000_000,
+            _ => 1_000_000_000,
+        };
+        let over = self.0.as_nanos() % u128::from(step);
+        // Below a step, so below 2^64.
+        let missing = match u64::try_from(over) {
+            Ok(over) if over > 0 => step - over,
+            _ => 0,
+        };
+        Self(self.0.saturating_add(Duration::from_nanos(missing)))
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = self.0.as_nanos();
@@ -33,6 +56,25 @@ mod tests {
     use std::string::ToString;
 
     use super::*;
+
+    #[test]
+    fn bounds_never_look_smaller_than_they_are() {
+        for (nanos, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_001, "1.1 us"),
+            (1_100, "1.1 us"),
+            (99_901, "100 us"),
+            (112_001, "113 us"),
+            (150_348_866, "151 ms"),
+            (999_000_001, "1.0 s"),
+            (99_900_000_001, "100 s"),
+        ] {
+            let bound = Span(Duration::from_nanos(nanos)).rounded_up();
+            assert_eq!(bound.to_string(), text, "{nanos}");
+        }
+        assert_eq!(Span(Duration::MAX).rounded_up(), Span(Duration::MAX));
+    }
 
     #[test]
     fn lengths_have_the_unit_people_expect() {
