@@ -40,6 +40,7 @@ pub mod service;
 pub mod settings;
 pub mod shards;
 pub mod signals;
+mod small_file;
 pub mod streams;
 pub mod supervise;
 pub mod take_over;

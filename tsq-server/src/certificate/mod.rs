@@ -24,6 +24,7 @@ pub use expiry::{Expiry, SOON};
 pub use identities::Identities;
 
 use crate::settings::{CertificateSource, PemPair};
+use crate::small_file;
 
 /// A certificate fit to serve with, now.
 #[derive(Clone, Debug)]
@@ -281,7 +282,10 @@ fn make(dir: &Path, cert: &Path, key: &Path, names: &[String]) -> Result<(), Cer
         .and_then(|lifetime| make_self_signed(names, lifetime))
         .map_err(|error| CertificateError::Make(error.to_string()))?;
     write_new(key, &made.key_pem, 0o600)?;
-    write_new(cert, &made.cert_pem, 0o644)
+    write_new(cert, &made.cert_pem, 0o644).inspect_err(|_| {
+        // One without the other would be in the way of the next start.
+        let _ = fs::remove_file(key);
+    })
 }
 
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {
@@ -291,7 +295,11 @@ fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError>
         .create_new(true)
         .mode(mode)
         .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|mut file| {
+            let written = file.write_all(text.as_bytes());
+            // A part, on a full disk.
+            written.inspect_err(|_| drop(fs::remove_file(path)))
+        })
         .map_err(|error| CertificateError::File {
             path: path.into(),
             error,
@@ -299,7 +307,7 @@ fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError>
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    fs::read(path).map_err(|error| CertificateError::File {
+    small_file::read(path).map_err(|error| CertificateError::File {
         path: path.into(),
         error,
     })
@@ -326,6 +334,19 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
+
+    #[test]
+    fn key_without_its_certificate_is_not_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let [key, cert] = ["key.pem", "missing/cert.pem"].map(|name| dir.path().join(name));
+        let names = ["localhost".to_string()];
+        make(dir.path(), &cert, &key, &names).unwrap_err();
+        assert!(!key.exists());
+        // And one that was there is not ours to remove.
+        fs::write(&key, "another's").unwrap();
+        make(dir.path(), &cert, &key, &names).unwrap_err();
+        assert_eq!(fs::read_to_string(&key).unwrap(), "another's");
+    }
 
     #[test]
     fn self_made_certificate_is_valid_whatever_the_clock_says() {

@@ -10,6 +10,7 @@ mod file;
 mod print;
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::Path;
 
 use clap::parser::ValueSource;
@@ -18,6 +19,7 @@ use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 pub use error::{ConfigError, Place};
 
 use crate::args::Args;
+use crate::small_file;
 
 /// Options from both places.
 #[derive(Debug)]
@@ -70,10 +72,12 @@ impl Loaded {
 }
 
 fn read(path: &Path) -> Result<Vec<file::Set>, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+    let unreadable = |error| ConfigError::Unreadable {
         path: path.into(),
         error,
-    })?;
+    };
+    let text = String::from_utf8(small_file::read(path).map_err(unreadable)?)
+        .map_err(|error| unreadable(io::Error::other(error)))?;
     file::parse(path, &text)
 }
 

@@ -62,7 +62,7 @@ fn restrict(sandbox: &Sandbox) -> Result<Option<Enforced>, RulesetError> {
 /// What must be open to reading for `files` to be read again after others have taken their places:
 /// the folders they are in, or were linked from. What is above is not opened to reach them.
 fn readable(files: &[PathBuf]) -> BTreeSet<PathBuf> {
-    let mut readable = BTreeSet::from([PathBuf::from(OURSELVES)]);
+    let mut readable = BTreeSet::from(ALWAYS.map(PathBuf::from));
     for file in files {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
         let folder = file.parent().unwrap_or(&file);
@@ -94,8 +94,9 @@ fn beside(link: &Path, target: &Path) -> PathBuf {
     link.parent().unwrap_or(link).join(target)
 }
 
-/// What the process looks like to the system: memory, open files.
-const OURSELVES: &str = "/proc/self";
+/// What the process looks like to the system (memory, open files); and random numbers, which a program that
+/// is linked statically does not get by a system call.
+const ALWAYS: [&str; 3] = ["/proc/self", "/dev/random", "/dev/urandom"];
 
 /// The kernel interface that this was written for and tested with; what is newer is not asked for.
 const KNOWN: ABI = ABI::V6;
@@ -124,7 +125,7 @@ mod tests {
             expected
                 .map(|folder| root.join(folder))
                 .into_iter()
-                .chain([OURSELVES.into()])
+                .chain(ALWAYS.map(PathBuf::from))
                 .collect()
         );
     }
