@@ -95,6 +95,22 @@ fn nts_is_held_to_the_same_certificates() {
 }
 
 #[test]
+fn silent_server_is_silent_for_all_of_a_long_timeout() {
+    let certs = Certs::new();
+    let (_silent, silent) = silent_port();
+    let ca = certs.ca();
+    // QUIC's own idle timeout is 10 s.
+    let words = ["--ca", &ca, "--timeout", "12000", "--fallback", "none"];
+    let report = Adjtime::dry_run(&[&words[..], &[&silent]].concat());
+    assert_eq!(report.outcome.code, Some(3), "{report:#?}");
+    assert_eq!(report.source(0, "verdict"), "silent", "{report:#?}");
+    assert!(
+        report.outcome.elapsed >= Duration::from_secs(12),
+        "{report:#?}"
+    );
+}
+
+#[test]
 fn plain_ntp_decides_only_if_allowed() {
     let setting = Setting::new();
     let (_closed, closed) = closed_port();

@@ -167,6 +167,15 @@ impl Race {
         }
     }
 
+    /// The address said nothing for so long that its connection was given up: it is asked anew until time is up.
+    pub(crate) fn restart(&mut self, conn: ConnId, now: Instant) {
+        if let Some(index) = self.links.iter().position(|link| link.conn == conn) {
+            let link = self.links.swap_remove(index);
+            self.untried.push_front(link.address);
+            self.next_at = now;
+        }
+    }
+
     /// Why there is no winner, if there can be none any more.
     pub(crate) fn lost(&self) -> Option<Failure> {
         let over = self.links.is_empty() && self.untried.is_empty();

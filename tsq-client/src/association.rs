@@ -391,8 +391,12 @@ impl Association {
                 let Some(link) = race.links().iter().find(|link| link.conn == conn) else {
                     return;
                 };
-                let failure = Failure::of_close(link.address, reason);
-                race.lose(conn, failure, now);
+                if *reason == CloseReason::TimedOut {
+                    race.restart(conn, now);
+                } else {
+                    let failure = Failure::of_close(link.address, reason);
+                    race.lose(conn, failure, now);
+                }
                 self.give_up_early(conn);
                 self.settle_race();
             }
