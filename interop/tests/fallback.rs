@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
 use tsq_interop::{Adjtime, Certs, Chronyd, Report, Server, closed_port, silent_port};
 
 /// An authority, a chronyd with its certificate, and the options that lead to it.
@@ -85,13 +86,30 @@ fn nts_is_held_to_the_same_certificates() {
     ] {
         let words_of_run = [&trust[..], &["--nts-port", &port, &closed]].concat();
         let report = Adjtime::dry_run(&words_of_run);
-        assert_eq!(report.outcome.code, Some(3), "{report:#?}");
+        assert_eq!(report.outcome.code, Some(7), "{report:#?}");
         assert_eq!(report.source(0, "verdict"), "port_closed", "{report:#?}");
         assert_problem(&report, 0, words);
     }
     let other = setting.ask(&closed, &["--server-name", "other.example"]);
-    assert_eq!(other.outcome.code, Some(3), "{other:#?}");
+    assert_eq!(other.outcome.code, Some(7), "{other:#?}");
     assert_problem(&other, 0, "127.0.0.1");
+}
+
+#[test]
+fn whoever_shows_a_foreign_key_is_not_believed_by_plain_ntp() {
+    let setting = Setting::new();
+    let files = setting.certs.server("tsq", "127.0.0.1", &[]);
+    let server = Server::start(&["--cert", &files.cert, "--key", &files.key]);
+    let address = server.address().to_string();
+    let (_closed, closed) = closed_port();
+    let pin = "00".repeat(32);
+    for server in [&address, &closed] {
+        let report = setting.ask(server, &["--pin", &pin, "--allow-ntp"]);
+        assert_eq!(report.outcome.code, Some(7), "{report:#?}");
+        assert_eq!(report.json["offset_ns"], Value::Null, "{report:#?}");
+        assert_problem(&report, 0, "pin");
+        assert_problem(&report, 1, "not believed");
+    }
 }
 
 #[test]
@@ -208,7 +226,7 @@ fn captive_portal_is_nobodys_time_and_nts_behind_it_is_used() {
     let server = portal.udp.to_string();
     let report = setting.ask_at(&server, portal.tcp, portal.udp, &["--allow-ntp"]);
     assert_eq!(report.outcome.code, Some(3), "{report:#?}");
-    assert_eq!(report.json["offset_ns"], serde_json::Value::Null);
+    assert_eq!(report.json["offset_ns"], Value::Null);
     assert_problem(&report, 0, "TLS failed");
     let report = setting.ask(&server, &[]);
     assert_used(&report, 0, "nts", true);

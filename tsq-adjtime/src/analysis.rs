@@ -8,7 +8,7 @@ use tsq_algo::{
     filter, select,
 };
 use tsq_client::trust::TrustKind;
-use tsq_client::{Failure, Rejection, SourceReport};
+use tsq_client::{Attempt, Failure, Rejection, SourceReport};
 use tsq_proto::{Answer, HostTime, Profile};
 
 use crate::trust::Distrust;
@@ -279,7 +279,10 @@ fn samples(source: &SourceReport) -> Vec<Sample> {
 fn no_answer(sources: &[SourceReport]) -> NoResult {
     let refused = sources
         .iter()
-        .filter(|s| matches!(s.failure, Some(Failure::Trust { .. })))
+        .filter(|s| {
+            let of_tsq = matches!(s.failure, Some(Failure::Trust { .. }));
+            of_tsq || s.attempts.iter().any(Attempt::is_refused)
+        })
         .count();
     let servers = sources.len();
     if refused > 0 {

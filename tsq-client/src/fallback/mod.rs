@@ -34,6 +34,24 @@ pub struct Attempt {
     pub protocol: Protocol,
     /// Why it failed, in words.
     pub problem: String,
+    /// The same for programs, where that tells more: why TSQ failed, or that a certificate was refused.
+    pub failure: Option<Failure>,
+}
+
+impl Attempt {
+    /// Whether somebody answered who is not the one asked for.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.failure, Some(Failure::Trust { .. }))
+    }
+
+    /// Where a certificate is refused, somebody else may answer: by NTP nothing would show it.
+    fn ntp_ruled_out() -> Self {
+        Self {
+            protocol: Protocol::Ntp,
+            problem: "not believed where a certificate was refused".into(),
+            failure: None,
+        }
+    }
 }
 
 /// Which rungs there are below TSQ, and where.
@@ -154,6 +172,7 @@ impl Inner {
             let attempts = vec![Attempt {
                 protocol: Protocol::Nts,
                 problem: format!("no thread to ask with: {error}"),
+                failure: None,
             }];
             let _ = late.send((
                 index,
@@ -215,6 +234,14 @@ fn replace(report: &mut SourceReport, outcome: Outcome) {
         report: found,
         mut attempts,
     } = outcome;
+    let refused = matches!(report.failure, Some(Failure::Trust { .. }));
+    let found = found.filter(|found| {
+        let unproven = refused && found.protocol == Protocol::Ntp;
+        if unproven {
+            attempts.push(Attempt::ntp_ruled_out());
+        }
+        !unproven
+    });
     match (found, &report.failure) {
         (Some(found), Some(failure)) => {
             attempts.insert(
@@ -222,6 +249,7 @@ fn replace(report: &mut SourceReport, outcome: Outcome) {
                 Attempt {
                     protocol: Protocol::Tsq,
                     problem: failure.to_string(),
+                    failure: Some(failure.clone()),
                 },
             );
             *report = SourceReport { attempts, ..found };
@@ -232,3 +260,54 @@ fn replace(report: &mut SourceReport, outcome: Outcome) {
 
 /// A thread that stops at the deadline needs a moment to say so.
 const GRACE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::{TrustKind, TrustRefusal};
+
+    fn report(protocol: Protocol, failure: Option<Failure>) -> SourceReport {
+        SourceReport {
+            server: "s".into(),
+            address: None,
+            protocol,
+            attempts: Vec::new(),
+            transport: None,
+            trust: TrustKind::None,
+            presented: None,
+            asked: 5,
+            sent: 5,
+            superseded: 0,
+            round_trips: 1,
+            handshake: None,
+            store_problem: None,
+            follow_ups: Default::default(),
+            samples: Vec::new(),
+            failure,
+        }
+    }
+
+    #[test]
+    fn ntp_does_not_stand_in_for_a_server_whose_certificate_was_refused() {
+        let address = ([192, 0, 2, 1], 443).into();
+        let refused = Failure::Trust {
+            address,
+            refusal: TrustRefusal::UnknownIssuer,
+        };
+        for (failure, by, kept) in [
+            (refused.clone(), Protocol::Ntp, false),
+            (refused, Protocol::Nts, true),
+            (Failure::PortClosed { address }, Protocol::Ntp, true),
+        ] {
+            let mut source = report(Protocol::Tsq, Some(failure.clone()));
+            let outcome = Outcome {
+                report: Some(report(by, None)),
+                attempts: Vec::new(),
+            };
+            replace(&mut source, outcome);
+            assert_eq!(source.protocol == by, kept, "{failure:?}");
+            let told = source.failure.or(source.attempts[0].failure.clone());
+            assert_eq!(told, Some(failure));
+        }
+    }
+}

@@ -8,14 +8,21 @@ use std::time::{Duration, Instant};
 use tsq_ntp::nts;
 
 use super::{Attempt, Ladder, Outcome, Protocol};
+use crate::failure::Failure;
 use crate::report::{Answer, Rejection, SampleReport, SourceReport, Timestamps, Transport};
 use crate::resolve::addresses_of;
 use crate::trust::{FoundSlot, Presented, Server, TrustKind, Verifier};
 
-/// Tries NTS, then NTP, as far as the ladder has them.
+/// Tries NTS, then NTP, as far as the ladder has them; a server whose certificate is refused is not asked by NTP.
 pub(super) fn climb_down(server: &Server, ladder: Ladder, deadline: Instant) -> Outcome {
     let mut attempts = Vec::new();
-    let mut failed = |protocol, problem| attempts.push(Attempt { protocol, problem });
+    let mut failed = |protocol, problem: Problem| {
+        attempts.push(Attempt {
+            protocol,
+            problem: problem.words,
+            failure: problem.failure,
+        });
+    };
     if let Some(port) = ladder.nts {
         let until = if ladder.ntp.is_some() {
             halfway(deadline)
@@ -29,7 +36,17 @@ pub(super) fn climb_down(server: &Server, ladder: Ladder, deadline: Instant) -> 
                     attempts,
                 };
             }
-            Err(problem) => failed(Protocol::Nts, problem),
+            Err(problem) => {
+                let refused = problem.failure.is_some();
+                failed(Protocol::Nts, problem);
+                if refused {
+                    attempts.extend(ladder.ntp.map(|_| Attempt::ntp_ruled_out()));
+                    return Outcome {
+                        report: None,
+                        attempts,
+                    };
+                }
+            }
         }
     }
     if let Some(port) = ladder.ntp {
@@ -49,6 +66,30 @@ pub(super) fn climb_down(server: &Server, ladder: Ladder, deadline: Instant) -> 
     }
 }
 
+/// Why a rung did not bear.
+#[derive(Debug, PartialEq, Eq)]
+struct Problem {
+    words: String,
+    /// That somebody else was met: more telling than anything that went wrong with other addresses.
+    failure: Option<Failure>,
+}
+
+impl From<String> for Problem {
+    fn from(words: String) -> Self {
+        Self {
+            words,
+            failure: None,
+        }
+    }
+}
+
+impl Problem {
+    /// The one to tell of two.
+    fn or(self, later: Self) -> Self {
+        if self.failure.is_some() { self } else { later }
+    }
+}
+
 /// One rung must not use up the time of the next.
 fn halfway(deadline: Instant) -> Instant {
     let now = Instant::now();
@@ -60,7 +101,7 @@ fn by_nts(
     port: u16,
     ladder: Ladder,
     deadline: Instant,
-) -> Result<SourceReport, String> {
+) -> Result<SourceReport, Problem> {
     let addresses = addresses_of(&server.target.host, port)?;
     let name = server.name.clone();
     let trust = server.clone();
@@ -74,9 +115,12 @@ fn by_nts(
         match (result, found) {
             (Ok((session, granted)), Some(Ok(presented))) => Ok((session, granted, presented)),
             // Without a certificate that was accepted nobody is authenticated.
-            (Ok(_), _) => Err("the server has shown no certificate".to_string()),
-            (Err(_), Some(Err(refusal))) => Err(refusal.to_string()),
-            (Err(failure), _) => Err(failure.to_string()),
+            (Ok(_), _) => Err("the server has shown no certificate".to_string().into()),
+            (Err(_), Some(Err(refusal))) => Err(Problem {
+                words: refusal.to_string(),
+                failure: Some(Failure::Trust { address, refusal }),
+            }),
+            (Err(failure), _) => Err(failure.to_string().into()),
         }
     })?;
     let (address, (session, granted, presented)) = exchanged;
@@ -90,7 +134,7 @@ fn by_nts(
             };
             *addresses_of(&host, port)?
                 .first()
-                .ok_or("it has no address")?
+                .ok_or_else(|| "it has no address".to_string())?
         }
     };
     let mut protocol = tsq_ntp::Protocol::Nts(session);
@@ -109,7 +153,7 @@ fn by_ntp(
     port: u16,
     ladder: Ladder,
     deadline: Instant,
-) -> Result<SourceReport, String> {
+) -> Result<SourceReport, Problem> {
     let addresses = addresses_of(&server.target.host, port)?;
     let asked = server.clone();
     let (_, report) = race(addresses, deadline, move |address| {
@@ -132,16 +176,16 @@ fn by_ntp(
 /// The first of `addresses` with which `attempt` succeeds; a dead one holds up nobody for long.
 ///
 /// # Errors
-/// The last failure, or that nothing came of any in time.
+/// A certificate that was refused, else the last failure, or that nothing came of any in time.
 fn race<T: Send + 'static>(
     addresses: Vec<SocketAddr>,
     deadline: Instant,
-    attempt: impl Fn(SocketAddr) -> Result<T, String> + Send + Sync + 'static,
-) -> Result<(SocketAddr, T), String> {
+    attempt: impl Fn(SocketAddr) -> Result<T, Problem> + Send + Sync + 'static,
+) -> Result<(SocketAddr, T), Problem> {
     let attempt = Arc::new(attempt);
     let (sender, receiver) = channel();
     let mut untried = addresses.into_iter();
-    let (mut running, mut last) = (0, "it has no address".to_string());
+    let (mut running, mut last) = (0, Problem::from("it has no address".to_string()));
     loop {
         let next = untried.next();
         let is_last = next.is_none();
@@ -155,7 +199,7 @@ fn race<T: Send + 'static>(
                 });
             match spawned {
                 Ok(_) => running += 1,
-                Err(error) => last = format!("no thread to ask with: {error}"),
+                Err(error) => last = last.or(format!("no thread to ask with: {error}").into()),
             }
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -165,22 +209,16 @@ fn race<T: Send + 'static>(
                 Ok((address, Ok(found))) => return Ok((address, found)),
                 Ok((_, Err(problem))) => {
                     running -= 1;
-                    last = problem;
+                    last = last.or(problem);
                 }
-                Err(_) if left <= patience => return Err(last_or_late(running, &last)),
+                Err(_) if left <= patience => {
+                    return Err(last.or("no answer in time".to_string().into()));
+                }
                 Err(_) => {}
             }
         } else if is_last {
             return Err(last);
         }
-    }
-}
-
-fn last_or_late(running: usize, last: &str) -> String {
-    if running > 0 {
-        "no answer in time".into()
-    } else {
-        last.into()
     }
 }
 
@@ -190,7 +228,7 @@ fn ask(
     protocol: &mut tsq_ntp::Protocol,
     ladder: Ladder,
     deadline: Instant,
-) -> Result<SourceReport, String> {
+) -> Result<SourceReport, Problem> {
     let limits = tsq_ntp::Limits {
         samples: ladder.queries.min(MAX_QUERIES),
         deadline,
@@ -259,11 +297,11 @@ mod tests {
     fn dead_addresses_hold_up_nobody_and_the_first_success_wins() {
         let asked = race(addresses(40), soon(), |address| match address.port() {
             40 => Ok("alive"),
-            port if port % 2 == 0 => Err("refused".into()),
+            port if port % 2 == 0 => Err("refused".to_string().into()),
             // Longer than the run may take.
             _ => {
                 std::thread::sleep(Duration::from_secs(20));
-                Err("silent".into())
+                Err("silent".to_string().into())
             }
         });
         let (address, found) = asked.unwrap();
@@ -272,10 +310,12 @@ mod tests {
 
     #[test]
     fn failures_are_told_and_late_ones_called_late() {
-        let refused = race(addresses(3), soon(), |_| Err::<(), _>("refused".into()));
-        assert_eq!(refused.unwrap_err(), "refused");
+        let refused = race(addresses(3), soon(), |_| {
+            Err::<(), _>("refused".to_string().into())
+        });
+        assert_eq!(refused.unwrap_err().words, "refused");
         let none = race(Vec::new(), soon(), |_| Ok(()));
-        assert_eq!(none.unwrap_err(), "it has no address");
+        assert_eq!(none.unwrap_err().words, "it has no address");
         let late = race(
             addresses(2),
             Instant::now() + Duration::from_millis(120),
@@ -284,6 +324,22 @@ mod tests {
                 Ok(())
             },
         );
-        assert_eq!(late.unwrap_err(), "no answer in time");
+        assert_eq!(late.unwrap_err().words, "no answer in time");
+    }
+
+    #[test]
+    fn refused_certificate_is_told_whatever_becomes_of_the_other_addresses() {
+        let refused = || Problem {
+            words: "pin".into(),
+            failure: Some(Failure::Trust {
+                address: addresses(1)[0],
+                refusal: crate::trust::TrustRefusal::UnknownIssuer,
+            }),
+        };
+        let found = race(addresses(2), soon(), move |address| match address.port() {
+            1 => Err::<(), _>(refused()),
+            _ => Err("closed".to_string().into()),
+        });
+        assert!(found.unwrap_err().failure.is_some());
     }
 }
