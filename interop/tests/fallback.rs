@@ -112,6 +112,37 @@ fn whoever_shows_a_foreign_key_is_not_believed_by_plain_ntp() {
     }
 }
 
+// The machine may be so busy that a bound is large: what is asked is whether ten seconds are met.
+#[test]
+fn check_wait_and_explain_find_what_a_run_finds() {
+    let setting = Setting::new();
+    let (_closed, closed) = closed_port();
+    let (nts, ca) = (setting.chronyd.nts().port().to_string(), setting.certs.ca());
+    let words = |command: &[&'static str]| {
+        let options = ["--json", "--ca", &ca, "--nts-port", &nts, &closed];
+        Adjtime::run(&[command, &options[..]].concat())
+    };
+    let run = words(&["--dry-run"]);
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    let wait = words(&["wait", "--max-error", "10s"]);
+    assert_eq!(wait.code, Some(0), "{wait:#?}");
+    assert_eq!(wait.json()["sources"][0]["protocol"], "nts", "{wait:#?}");
+    for command in ["check", "explain"] {
+        let outcome = words(&[command]);
+        assert_eq!(outcome.code, Some(0), "{outcome:#?}");
+        let json = outcome.json();
+        let finding = |name: &str| {
+            let mut found = json["findings"].as_array().unwrap().iter();
+            found.find(|one| one["name"] == name).cloned()
+        };
+        let used = finding("used").unwrap();
+        assert!(used["text"].to_string().contains("by NTS"), "{json:#}");
+        // That TSQ is closed there is told, with what to do, and is no problem.
+        assert_eq!(finding("port_closed").unwrap()["level"], "note", "{json:#}");
+        assert_eq!(finding("no_result"), None, "{json:#}");
+    }
+}
+
 #[test]
 fn silent_server_is_silent_for_all_of_a_long_timeout() {
     let certs = Certs::new();

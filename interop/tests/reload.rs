@@ -306,6 +306,11 @@ fn server_for_some_clients_serves_those_with_a_certificate() {
         ask(&server, &[&["--pin", server.pin()][..], &identity].concat())
     };
     assert_eq!(with(&good).outcome.code, Some(0));
+    let address = server.address().to_string();
+    let wait = ["wait", "--max-error", "10s", "--pin", server.pin()];
+    let identity = ["--client-cert", &good.cert, "--client-key", &good.key];
+    let waited = Adjtime::run(&[&wait[..], &identity, &[&address]].concat());
+    assert_eq!(waited.code, Some(0), "{waited:#?}");
     assert_eq!(with(&bad).outcome.code, Some(3));
     assert_eq!(
         with(&of_a_server).outcome.code,

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tsq_certs::Pin;
 
 use crate::reach::{Reach, measuring_ms, time_ms};
 use crate::receipt::Hash;
@@ -28,13 +27,9 @@ pub struct Args {
     )]
     pub servers: Vec<String>,
 
-    /// UDP port of servers that name none
-    #[arg(long, default_value_t = 443, value_parser = clap::value_parser!(u16).range(1..))]
-    pub port: u16,
-
-    /// Samples to take from each server
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub queries: u16,
+    /// Whom to believe, and how to reach them.
+    #[command(flatten)]
+    pub reach: Reach,
 
     /// Do nothing when the clock is further off than this, in milliseconds; "none" sets no limit
     #[arg(long, value_name = "MS", default_value = "1000", value_parser = milliseconds_or_none)]
@@ -60,42 +55,6 @@ pub struct Args {
     #[arg(long, value_name = "MS", default_value = "3000", value_parser = at_least_a_millisecond)]
     pub timeout: f64,
 
-    /// Servers that must agree at least
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub min_sources: u16,
-
-    /// Use this one of the SERVERs instead of others that agree with it; repeatable
-    #[arg(long, value_name = "SERVER")]
-    pub prefer: Vec<String>,
-
-    /// Take this one of the SERVERs to be right: the others have no vote and are held against it; repeatable
-    #[arg(long, value_name = "SERVER")]
-    pub trust: Vec<String>,
-
-    /// How the offsets of the servers that agree become one
-    #[arg(long, value_enum, default_value = "median")]
-    pub combine: CombineArg,
-
-    /// What to try where TSQ gets no answer, as the port may be blocked; NTS is held to the same certificates [default: nts; none with --transport, --verify-key or --insecure]
-    #[arg(long, value_name = "PROTOCOLS", value_delimiter = ',', value_enum)]
-    pub fallback: Vec<FallbackArg>,
-
-    /// What servers must be to decide: NTP, which nothing authenticates, otherwise only refines what others allow
-    #[arg(long, value_enum, default_value = "authenticated")]
-    pub min_trust: MinTrustArg,
-
-    /// Fall back to plain NTP as well and, if nothing else answers, let it decide: whoever is on the way could then set this clock. Ends with exit code 8 where it did
-    #[arg(long)]
-    pub allow_ntp: bool,
-
-    /// TCP port of NTS key exchange
-    #[arg(long, default_value_t = 4460, value_parser = clap::value_parser!(u16).range(1..))]
-    pub nts_port: u16,
-
-    /// UDP port of plain NTP
-    #[arg(long, default_value_t = 123, value_parser = clap::value_parser!(u16).range(1..))]
-    pub ntp_port: u16,
-
     /// Measure and say what would be done; needs no privilege
     #[arg(long)]
     pub dry_run: bool,
@@ -112,53 +71,9 @@ pub struct Args {
     #[arg(long)]
     pub json: bool,
 
-    /// How queries travel
-    #[arg(long, value_enum, default_value = "auto")]
-    pub transport: TransportArg,
-
-    /// Trust the certificates in this PEM file instead of the system's roots
-    #[arg(long, value_name = "FILE")]
-    pub ca: Option<PathBuf>,
-
-    /// Trust this public key: SHA-256 of the SubjectPublicKeyInfo, 64 hex digits; repeatable. With --ca both must hold. The certificate's dates count all the same
-    #[arg(long, value_name = "SHA256")]
-    pub pin: Vec<Pin>,
-
-    /// Name the certificates must carry, instead of the server's own
-    #[arg(long, value_name = "NAME")]
-    pub server_name: Option<String>,
-
-    /// Ask for signatures by this key (a public key file of tsq-certs), and take no answer without one; repeatable
-    #[arg(long, value_name = "FILE")]
-    pub verify_key: Vec<PathBuf>,
-
     /// Keep the signed exchanges in this file, as receipts that can be checked years later
     #[arg(long, value_name = "FILE", requires = "verify_key")]
     pub receipt: Option<PathBuf>,
-
-    /// Ask for answers exactly as long as the requests, so that size costs neither direction more
-    #[arg(long)]
-    pub precision: bool,
-
-    /// Do not ask the servers what their clocks are worth
-    #[arg(long)]
-    pub no_metadata: bool,
-
-    /// Whether the dates of certificates may wait until enough servers agree on the time
-    #[arg(long, value_enum, default_value = "auto")]
-    pub bootstrap: BootstrapArg,
-
-    /// Believe dates that waited once this many servers with different public keys agree
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..))]
-    pub bootstrap_servers: u8,
-
-    /// Certificate chain to show a server that asks for one, PEM, leaf first
-    #[arg(long, value_name = "FILE", requires = "client_key")]
-    pub client_cert: Option<PathBuf>,
-
-    /// Private key of --client-cert, PEM
-    #[arg(long, value_name = "FILE", requires = "client_cert")]
-    pub client_key: Option<PathBuf>,
 
     /// Do not check certificates. Only with --dry-run: whoever answers could be anyone
     #[arg(long, conflicts_with_all = ["ca", "pin", "server_name"])]
@@ -188,7 +103,8 @@ pub enum Command {
     ///
     /// Measures once a second. Exits with 0 once the offset and its bound together are below
     /// --max-error; when the time is up, with the code of the last measurement: 3 no usable answer, 4
-    /// the servers disagree, 5 the clock is not right, 7 no answer that can be trusted.
+    /// the servers disagree, 5 the clock is not right, 7 no answer that can be trusted. 8 stands for 0
+    /// where plain NTP alone decided (--allow-ntp).
     Wait {
         /// Whom to ask.
         #[arg(
@@ -206,7 +122,7 @@ pub enum Command {
         /// Print one JSON object and nothing else
         #[arg(long)]
         json: bool,
-        /// How to reach them.
+        /// Whom to believe, and how to reach them.
         #[command(flatten)]
         reach: Reach,
     },
@@ -215,7 +131,7 @@ pub enum Command {
     ///
     /// The time is the servers', or without any this host's own where the kernel says that somebody
     /// keeps it. Exits with 0 if the hardware clock is right or was set, with 3 if nobody tells the
-    /// time, with 5 if it is wrong, with 1 if there is none.
+    /// time, with 5 if it is wrong, with 1 if there is none, with 8 instead of 0 if plain NTP alone decided.
     Rtc {
         /// Whom to ask.
         #[arg(
@@ -235,7 +151,7 @@ pub enum Command {
         /// Print one JSON object and nothing else
         #[arg(long)]
         json: bool,
-        /// How to reach them.
+        /// Whom to believe, and how to reach them.
         #[command(flatten)]
         reach: Reach,
     },
@@ -254,14 +170,14 @@ pub enum Command {
         /// Print one JSON object and nothing else
         #[arg(long)]
         json: bool,
-        /// How to reach them.
+        /// Whom to believe, and how to reach them.
         #[command(flatten)]
         reach: Reach,
     },
 
     /// See whether a run would work, with all that one needs to ask for help; sets nothing
     ///
-    /// Exits as a run would that is given no other options.
+    /// Exits as a run with the same options and the usual limits would.
     Check {
         /// Whom to ask.
         #[arg(
@@ -276,7 +192,7 @@ pub enum Command {
         /// Print one JSON object and nothing else
         #[arg(long)]
         json: bool,
-        /// How to reach them.
+        /// Whom to believe, and how to reach them.
         #[command(flatten)]
         reach: Reach,
     },
@@ -410,7 +326,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_seed() {
         let args = Args::try_parse_from(["tsq-adjtime", "a"]).unwrap();
-        assert_eq!((args.port, args.queries), (443, 5));
+        assert_eq!((args.reach.port, args.reach.queries), (443, 5));
         let ms = (args.max_offset, args.slew_threshold, args.timeout);
         assert_eq!(ms, (1000.0, 128.0, 3000.0));
         assert!(!args.dry_run && !args.insecure && !args.no_verify);

@@ -110,6 +110,8 @@ fn compare(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<Report,
     }
     let exit = if wrong && !wish.write {
         Exit::PastLimit
+    } else if truth.by_ntp {
+        Exit::Unauthenticated
     } else {
         Exit::Done
     };
@@ -150,6 +152,8 @@ struct Truth {
     /// What to add to this host's clock.
     offset: Option<Offset>,
     state: TrustState,
+    /// Nothing authenticates it, as the user allowed.
+    by_ntp: bool,
     problem: String,
 }
 
@@ -161,6 +165,7 @@ impl Truth {
             return Ok(Self {
                 offset: kept.then_some(Offset::ZERO),
                 state: TrustState::Floor,
+                by_ntp: false,
                 problem: format!("this host's clock is {standing}; name servers"),
             });
         }
@@ -173,6 +178,7 @@ impl Truth {
         Ok(Self {
             offset: outcome.analysis.combined.ok().map(|found| found.offset),
             state,
+            by_ntp: outcome.analysis.by_ntp,
             problem,
         })
     }

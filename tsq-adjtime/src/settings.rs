@@ -77,13 +77,14 @@ impl Settings {
                 "{word} is a command: its options go after it, as in tsq-adjtime {word} --json"
             )));
         }
-        if args.server_name.is_some() && args.ca.is_none() && !args.pin.is_empty() {
+        if args.reach.server_name.is_some() && args.reach.ca.is_none() && !args.reach.pin.is_empty()
+        {
             return Err(usage("--server-name is not looked at where --pin alone decides: add --ca, or leave it out".into()));
         }
         let targets = args
             .servers
             .iter()
-            .map(|given| Target::parse(given, args.port))
+            .map(|given| Target::parse(given, args.reach.port))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| usage(error.to_string()))?;
         let choice = choice(args).map_err(usage)?;
@@ -95,7 +96,7 @@ impl Settings {
             .map(|target| {
                 let mut server = Server::new(target, trust.clone());
                 server.identity.clone_from(&identity);
-                if let Some(name) = &args.server_name {
+                if let Some(name) = &args.reach.server_name {
                     server.name.clone_from(name);
                 }
                 server
@@ -108,8 +109,8 @@ impl Settings {
         Ok(Self {
             servers,
             options: Options {
-                queries: args.queries,
-                transport: match args.transport {
+                queries: args.reach.queries,
+                transport: match args.reach.transport {
                     TransportArg::Auto => TransportChoice::Auto,
                     TransportArg::Datagram => TransportChoice::Datagram,
                     TransportArg::Stream => TransportChoice::Stream,
@@ -117,9 +118,9 @@ impl Settings {
                 // Every answer votes, however far off: were the far ones left out one by one, a single
                 // liar could outvote an honest majority. --max-offset is held against the result.
                 offset_limit: Duration::MAX,
-                metadata: !args.no_metadata,
+                metadata: !args.reach.no_metadata,
                 follow_up: true,
-                precision: args.precision,
+                precision: args.reach.precision,
                 keys: verify_keys(args)?.map(Arc::new),
             },
             choice,
@@ -134,8 +135,8 @@ impl Settings {
                 max_start_offset: args.max_start_offset.map(duration),
                 max_step_total: args.max_step_total.map(duration),
             },
-            bootstrap: args.bootstrap,
-            bootstrap_servers: usize::from(args.bootstrap_servers),
+            bootstrap: args.reach.bootstrap,
+            bootstrap_servers: usize::from(args.reach.bootstrap_servers),
         })
     }
 
@@ -174,34 +175,42 @@ const COMMANDS: [&str; 6] = [
 /// The rungs below TSQ. On by default is only what is authenticated, and only where TSQ was not asked for in a
 /// way that nothing else can serve.
 fn ladder(args: &Args) -> Result<Option<Ladder>, String> {
-    let wants = |rung| args.fallback.contains(&rung);
-    if wants(FallbackArg::None) && (args.fallback.len() > 1 || args.allow_ntp) {
+    let wants = |rung| args.reach.fallback.contains(&rung);
+    if wants(FallbackArg::None) && (args.reach.fallback.len() > 1 || args.reach.allow_ntp) {
         return Err("--fallback none leaves nothing to fall back to: leave out the others".into());
     }
     let tsq_only = [
         (
-            !args.verify_key.is_empty(),
+            !args.reach.verify_key.is_empty(),
             "--verify-key: NTS and NTP answers carry no signatures",
         ),
         (args.insecure, "--insecure: it looks at TSQ servers only"),
     ];
-    let asked = !args.fallback.is_empty() || args.allow_ntp;
+    let asked = !args.reach.fallback.is_empty() || args.reach.allow_ntp;
     if let Some((_, why)) = tsq_only.iter().find(|(is, _)| *is) {
         if asked && !wants(FallbackArg::None) {
             return Err(format!("--fallback does not go with {why}"));
         }
         return Ok(None);
     }
-    let by_default = args.fallback.is_empty() && args.transport == TransportArg::Auto;
-    let nts = (wants(FallbackArg::Nts) || by_default).then_some(args.nts_port);
-    let ntp = (wants(FallbackArg::Ntp) || args.allow_ntp).then_some(args.ntp_port);
-    let queries = args.queries;
+    let by_default = args.reach.fallback.is_empty() && args.reach.transport == TransportArg::Auto;
+    let nts = (wants(FallbackArg::Nts) || by_default).then_some(args.reach.nts_port);
+    let ntp = (wants(FallbackArg::Ntp) || args.reach.allow_ntp).then_some(args.reach.ntp_port);
+    if ntp.is_none() && args.reach.min_trust == MinTrustArg::None {
+        return Err(
+            "--min-trust none lets nobody in without plain NTP: add --fallback nts,ntp, or give --allow-ntp in its place".into(),
+        );
+    }
+    let queries = args.reach.queries;
     let ladder = Ladder { nts, ntp, queries };
     Ok((nts.is_some() || ntp.is_some()).then_some(ladder))
 }
 
 fn choice(args: &Args) -> Result<Choice, String> {
-    let named = [("--prefer", &args.prefer), ("--trust", &args.trust)];
+    let named = [
+        ("--prefer", &args.reach.prefer),
+        ("--trust", &args.reach.trust),
+    ];
     for (option, names) in named {
         if let Some(name) = names.iter().find(|name| !args.servers.contains(name)) {
             return Err(format!(
@@ -209,7 +218,7 @@ fn choice(args: &Args) -> Result<Choice, String> {
             ));
         }
     }
-    let min_sources = usize::from(args.min_sources);
+    let min_sources = usize::from(args.reach.min_sources);
     if min_sources > args.servers.len() {
         return Err(format!(
             "--min-sources {min_sources} cannot be met by {} server(s)",
@@ -221,10 +230,10 @@ fn choice(args: &Args) -> Result<Choice, String> {
             min_sources,
             // Without a check of certificates nobody is known; --dry-run goes with it.
             allow_unauthenticated: args.insecure
-                || args.allow_ntp
-                || args.min_trust == MinTrustArg::None,
-            trusted_only: !args.trust.is_empty(),
-            method: match args.combine {
+                || args.reach.allow_ntp
+                || args.reach.min_trust == MinTrustArg::None,
+            trusted_only: !args.reach.trust.is_empty(),
+            method: match args.reach.combine {
                 CombineArg::Median => Method::Median,
                 CombineArg::Weighted => Method::Weighted,
             },
@@ -234,8 +243,8 @@ fn choice(args: &Args) -> Result<Choice, String> {
             .servers
             .iter()
             .map(|server| Mark {
-                prefer: args.prefer.contains(server),
-                trust: args.trust.contains(server),
+                prefer: args.reach.prefer.contains(server),
+                trust: args.reach.trust.contains(server),
             })
             .collect(),
     })
@@ -246,10 +255,12 @@ fn trust(args: &Args) -> Result<Trust, Unusable> {
     if args.insecure {
         return Ok(Trust::insecure());
     }
-    match (&args.ca, args.pin.is_empty()) {
+    match (&args.reach.ca, args.reach.pin.is_empty()) {
         (Some(path), true) => Trust::ca_file(path),
-        (Some(path), false) => Trust::ca_file(path).map(|trust| trust.and_pins(args.pin.clone())),
-        (None, false) => Ok(Trust::pins(args.pin.clone())),
+        (Some(path), false) => {
+            Trust::ca_file(path).map(|trust| trust.and_pins(args.reach.pin.clone()))
+        }
+        (None, false) => Ok(Trust::pins(args.reach.pin.clone())),
         (None, true) => {
             return Trust::system()
                 .map_err(|error| unusable(Exit::TrustRefused, error.to_string()));
@@ -259,7 +270,7 @@ fn trust(args: &Args) -> Result<Trust, Unusable> {
 }
 
 fn identity(args: &Args) -> Result<Option<ClientIdentity>, Unusable> {
-    let (Some(cert), Some(key)) = (&args.client_cert, &args.client_key) else {
+    let (Some(cert), Some(key)) = (&args.reach.client_cert, &args.reach.client_key) else {
         return Ok(None);
     };
     ClientIdentity::from_files(cert, key)
@@ -271,10 +282,10 @@ fn identity(args: &Args) -> Result<Option<ClientIdentity>, Unusable> {
 }
 
 fn verify_keys(args: &Args) -> Result<Option<VerifyKeys>, Unusable> {
-    if args.verify_key.is_empty() {
+    if args.reach.verify_key.is_empty() {
         return Ok(None);
     }
-    VerifyKeys::load(&args.verify_key)
+    VerifyKeys::load(&args.reach.verify_key)
         .map(Some)
         .map_err(|error| Unusable {
             exit: Exit::Usage,
@@ -345,7 +356,8 @@ mod tests {
             settings.choice.rules.allow_unauthenticated
         };
         assert!(!decides(&["--fallback", "nts,ntp"]));
-        assert!(decides(&["--allow-ntp"]) && decides(&["--min-trust", "none"]));
+        assert!(decides(&["--allow-ntp"]));
+        assert!(decides(&["--min-trust", "none", "--fallback", "ntp"]));
     }
 
     #[test]
@@ -354,6 +366,7 @@ mod tests {
             &["a", "--insecure", "--dry-run", "--allow-ntp"][..],
             &["a", "--pin", PIN, "--fallback", "none,nts"],
             &["a", "--pin", PIN, "--fallback", "none", "--allow-ntp"],
+            &["a", "--pin", PIN, "--min-trust", "none"],
         ] {
             assert_eq!(resolve(words).unwrap_err().exit, Exit::Usage, "{words:?}");
         }

@@ -36,7 +36,8 @@ pub fn run(servers: &[String], reach: &Reach, wait: &Wait) -> Result<u8, Unusabl
         let outcome = judged(synchronise(&settings, SILENT)?, wait);
         // The last look is at the end of the time.
         let left = end.saturating_duration_since(Instant::now());
-        if outcome.exit == Exit::Done || left <= LEAST {
+        let right = matches!(outcome.exit, Exit::Done | Exit::Unauthenticated);
+        if right || left <= LEAST {
             break outcome;
         }
         thread::sleep(PAUSE.min(left - LEAST));
@@ -67,7 +68,12 @@ fn judged(mut outcome: Outcome, wait: &Wait) -> Outcome {
             length(error),
             length(wanted)
         );
-        (Action::None { reason }, Exit::Done)
+        let exit = if outcome.analysis.by_ntp {
+            Exit::Unauthenticated
+        } else {
+            Exit::Done
+        };
+        (Action::None { reason }, exit)
     } else {
         let reason = format!(
             "the clock may be wrong by {} (offset {offset}), and {} was wanted: a daemon that sets it, or tsq-adjtime without \"wait\", brings it there",

@@ -4,16 +4,19 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use tsq_client::{Failure, TrustRefusal};
+use tsq_client::{Attempt, Failure, Protocol, SourceReport, TrustRefusal};
 
-use super::Finding;
+use super::{Finding, Level};
 use crate::analysis::Verdict;
 use crate::outcome::Outcome;
 use crate::table::{bound_text, offset_text};
 
 pub(super) fn findings(outcome: &Outcome) -> Vec<Finding> {
     let mut found: Vec<Finding> = (0..outcome.sources.len())
-        .map(|index| one(outcome, index))
+        .flat_map(|index| {
+            let rungs = rungs(&outcome.sources[index]);
+            [one(outcome, index)].into_iter().chain(rungs)
+        })
         .collect();
     if let Err(problem) = &outcome.analysis.combined {
         found.push(
@@ -33,7 +36,12 @@ fn one(outcome: &Outcome, index: usize) -> Finding {
             server,
             verdict.name(),
             format!(
-                "answers; the clock's offset from it is {} ± {}",
+                "answers{}; the clock's offset from it is {} ± {}",
+                match outcome.sources[index].protocol {
+                    Protocol::Tsq => "",
+                    Protocol::Nts => " by NTS",
+                    Protocol::Ntp => " by NTP, which nothing authenticates",
+                },
                 offset_text(estimate.offset),
                 bound_text(estimate.bound)
             ),
@@ -42,6 +50,25 @@ fn one(outcome: &Outcome, index: usize) -> Finding {
             "ask more servers, of different operators, so that a majority can show who is wrong",
         ),
     }
+}
+
+/// What was tried besides: that TSQ failed is no problem where another protocol answers, and a refused certificate is
+/// one even where nobody does.
+fn rungs(source: &SourceReport) -> impl Iterator<Item = Finding> {
+    let found = |attempt: &Attempt| {
+        let finding = failed(&source.server, attempt.failure.as_ref()?);
+        let level = if attempt.is_refused() {
+            Level::Problem
+        } else {
+            Level::Note
+        };
+        Some(Finding {
+            level,
+            text: format!("by {}: {}", attempt.protocol, finding.text),
+            ..finding
+        })
+    };
+    source.attempts.iter().filter_map(found)
 }
 
 fn failed(server: &str, failure: &Failure) -> Finding {
