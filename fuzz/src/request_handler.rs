@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tsq_proto::{Answer, ErrorCode, HostTime, Request, Response};
-use tsq_server::answer::{MAX_ANSWER, Refused, answer, error};
+use tsq_proto::{Answer, ErrorCode, FollowUp, HostTime, Nonce, Request, Response};
+use tsq_server::answer::{Earlier, MAX_ANSWER, Refused, answer, error};
 use tsq_server::newest::Newest;
 use tsq_server::own_clock::{Overrides, OwnClock, Shared};
 use tsq_server::teller::Teller;
@@ -24,10 +24,19 @@ pub fn check(input: &[u8]) {
     };
     let server = &servers()[usize::from(choice) % servers().len()];
     let mut out = [0; MAX_ANSWER];
-    match answer(request, T2, &server.teller, &mut out) {
-        Ok(answer) => answer_is_right(server, request, answer),
+    match answer(request, T2, &server.teller, nothing_earlier, &mut out) {
+        Ok(answer) => answer_is_right(server, request, answer.bytes),
         Err(refused) => refusal_is_right(server, request, &refused),
     }
+}
+
+/// No departures to tell: each would be one more value that the request's own asked for.
+pub(crate) fn nothing_earlier() -> Earlier {
+    let none = FollowUp {
+        nonce: Nonce::new([0; 16]),
+        departure: T2.to_ntp(),
+    };
+    ([none; FollowUp::MAX_TOLD], 0)
 }
 
 // tsq: M4 M5 M6 M8 M9 T1

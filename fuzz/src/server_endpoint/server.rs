@@ -11,6 +11,8 @@ use tsq_server::answer::{self, MAX_ANSWER, Refused};
 use tsq_server::streams::{Complete, Progress, Streams};
 use tsq_server::teller::Teller;
 
+use crate::request_handler::nothing_earlier;
+
 use super::limits::{PACKETS_AT_ONCE, RESPONSES, STREAMS, Traffic};
 
 pub(crate) struct Server {
@@ -129,9 +131,11 @@ impl Server {
         match event {
             Event::Datagram { conn, data, stamp } => {
                 let mut out = [0; MAX_ANSWER];
-                if let Ok(answer) = answer::answer(&data, stamp.time, &self.teller, &mut out) {
+                let answer =
+                    answer::answer(&data, stamp.time, &self.teller, nothing_earlier, &mut out);
+                if let Ok(answer) = answer {
                     // The client may take no datagrams, or only short ones.
-                    let _ = self.engine.send_datagram(conn, answer);
+                    let _ = self.engine.send_datagram(conn, answer.bytes);
                 }
             }
             Event::Stream {
@@ -156,10 +160,17 @@ impl Server {
 
     fn answer_stream(&mut self, key: (ConnId, StreamId), request: &Complete) {
         let mut out = [0; MAX_ANSWER];
-        match answer::answer(&request.bytes, request.arrived, &self.teller, &mut out) {
+        let answer = answer::answer(
+            &request.bytes,
+            request.arrived,
+            &self.teller,
+            nothing_earlier,
+            &mut out,
+        );
+        match answer {
             Ok(answer) => {
                 // The client may have given up.
-                let _ = self.engine.send_stream(key.0, key.1, answer, true);
+                let _ = self.engine.send_stream(key.0, key.1, answer.bytes, true);
                 self.end_reading(key, request.finished);
             }
             Err(refused) => self.refuse_stream(key, &refused, request.finished),
