@@ -8,6 +8,10 @@ use std::net::SocketAddr;
 pub(crate) struct Traffic {
     by_address: HashMap<SocketAddr, Bytes>,
     received: usize,
+    /// Of these, from where real clients are.
+    genuine: usize,
+    /// What went to addresses that proved nothing, beyond three times what came from each.
+    beyond: usize,
 }
 
 #[derive(Default)]
@@ -18,24 +22,43 @@ struct Bytes {
     may_be_valid: bool,
 }
 
+impl Bytes {
+    fn beyond(&self) -> usize {
+        if self.may_be_valid {
+            return 0;
+        }
+        self.sent.saturating_sub(3 * self.received)
+    }
+}
+
 impl Traffic {
     pub(crate) fn received(&mut self, from: SocketAddr, len: usize, genuine: bool) {
         self.received += len;
+        if genuine {
+            self.genuine += len;
+        }
         let bytes = self.by_address.entry(from).or_default();
+        let before = bytes.beyond();
         bytes.received += len;
         bytes.may_be_valid |= genuine;
+        self.beyond -= before - bytes.beyond();
     }
 
-    /// An address that did not prove anything gets at most three times what came from there (RFC 9000, section 8.1).
+    /// An address that did not prove anything gets at most three times what came from there (RFC 9000, section 8.1); and,
+    /// where a client seems to have moved there, what real clients paid for with as many bytes of their own.
     // tsq: M9
     pub(crate) fn sent(&mut self, to: SocketAddr, len: usize) {
         let bytes = self.by_address.entry(to).or_default();
+        let before = bytes.beyond();
         bytes.sent += len;
+        self.beyond += bytes.beyond() - before;
         assert!(
-            bytes.may_be_valid || bytes.sent <= 3 * bytes.received,
-            "{} bytes to {to}, which sent {}",
+            self.beyond <= self.genuine,
+            "{} bytes to {to}, which sent {}; {} beyond three times in all, and clients sent {}",
             bytes.sent,
-            bytes.received
+            bytes.received,
+            self.beyond,
+            self.genuine
         );
     }
 
