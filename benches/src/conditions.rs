@@ -4,17 +4,18 @@ use std::fmt;
 use std::fs;
 use std::thread;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 /// Where, when and how a measurement was made.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Conditions {
     date: String,
     kernel: String,
     cores: usize,
     processor: String,
-    profile: &'static str,
+    profile: String,
     /// Tasks that wanted to run in the last minute, before the measurement began.
     load_average: f64,
 }
@@ -32,7 +33,8 @@ impl Conditions {
                 "debug (figures are worth nothing)"
             } else {
                 "release"
-            },
+            }
+            .into(),
             load_average: first_number(&read("/proc/loadavg")).unwrap_or(f64::NAN),
         }
     }

@@ -21,6 +21,7 @@ mod namespace;
 mod ntp;
 pub mod offset;
 mod quantiles;
+pub mod section;
 pub mod serving;
 mod spin;
 pub mod start;
