@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsq_perf::Transport;
+
+use crate::sections::SECTIONS;
 
 /// Measure TSQ's programs, and those of others beside them
 ///
@@ -25,6 +29,10 @@ pub struct Args {
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub enum Measurement {
+    /// Every section, one after the other, into a folder with tables, plots and a page
+    All(AllOptions),
+    /// Make tables, plots and the page again from a results.json
+    Render(RenderOptions),
     /// Processor time per request of a server under load
     Server(ServerOptions),
     /// Error of the measured offset between two network namespaces (needs root)
@@ -41,6 +49,33 @@ pub enum Measurement {
     /// The asking side of `offset`
     #[command(hide = true)]
     OffsetClient(OffsetClientOptions),
+}
+
+/// Options of `all`.
+#[derive(Debug, clap::Args)]
+pub struct AllOptions {
+    /// Where results.json and what is made from it go; sections there that are not measured now are kept
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// Three minutes instead of fifteen: every cell filled, few rounds
+    #[arg(long)]
+    pub quick: bool,
+    /// Only these sections
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = section_ids())]
+    pub only: Vec<String>,
+    /// All but these sections
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = section_ids())]
+    pub skip: Vec<String>,
+}
+
+/// Options of `render`.
+#[derive(Debug, clap::Args)]
+pub struct RenderOptions {
+    /// The results.json of a run
+    pub results: PathBuf,
+    /// Where to put what is made from it
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
 }
 
 /// Options of `server`.
@@ -222,6 +257,10 @@ fn seconds(text: &str) -> Result<f64, String> {
         Ok(number) if (0.1..=3600.0).contains(&number) => Ok(number),
         _ => Err("not a number from 0.1 to 3600".into()),
     }
+}
+
+fn section_ids() -> PossibleValuesParser {
+    PossibleValuesParser::new(SECTIONS.iter().map(|entry| entry.id))
 }
 
 #[cfg(test)]

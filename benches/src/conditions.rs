@@ -16,8 +16,8 @@ pub struct Conditions {
     cores: usize,
     processor: String,
     profile: String,
-    /// Tasks that wanted to run in the last minute, before the measurement began.
-    load_average: f64,
+    /// Tasks that wanted to run in the last minute, before the measurement began; none where it is not told.
+    load_average: Option<f64>,
 }
 
 impl Conditions {
@@ -35,7 +35,7 @@ impl Conditions {
                 "release"
             }
             .into(),
-            load_average: first_number(&read("/proc/loadavg")).unwrap_or(f64::NAN),
+            load_average: load_average(),
         }
     }
 
@@ -56,10 +56,19 @@ impl fmt::Display for Conditions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}, Linux {}, {} cores ({}), {} build, load average before {:.2}",
-            self.date, self.kernel, self.cores, self.processor, self.profile, self.load_average
-        )
+            "{}, Linux {}, {} cores ({}), {} build, load average before ",
+            self.date, self.kernel, self.cores, self.processor, self.profile
+        )?;
+        match self.load_average {
+            Some(load) => write!(f, "{load:.2}"),
+            None => f.write_str("unknown"),
+        }
     }
+}
+
+/// Tasks that wanted to run in the last minute; none where the system does not tell.
+pub fn load_average() -> Option<f64> {
+    first_number(&fs::read_to_string("/proc/loadavg").ok()?)
 }
 
 fn processor(cpuinfo: &str) -> String {
@@ -92,6 +101,24 @@ mod tests {
     fn load_average_is_the_first_number() {
         assert_eq!(first_number("0.46 1.90 1.65 1/99 123\n"), Some(0.46));
         assert_eq!(first_number(""), None);
+    }
+
+    #[test]
+    fn conditions_without_a_load_average_survive_their_json() {
+        let conditions = Conditions {
+            load_average: None,
+            ..Conditions::now()
+        };
+        let text = serde_json::to_string(&conditions).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Conditions>(&text).unwrap(),
+            conditions
+        );
+        assert!(
+            conditions
+                .to_string()
+                .ends_with("load average before unknown")
+        );
     }
 
     #[test]

@@ -12,16 +12,21 @@
 
 #![forbid(unsafe_code)]
 
+pub mod all;
 pub mod args;
 pub mod cold;
 mod conditions;
+mod interrupt;
 mod load;
 pub mod loss;
 mod namespace;
 mod ntp;
 pub mod offset;
 mod quantiles;
+pub mod render;
+pub mod results;
 pub mod section;
+pub mod sections;
 pub mod serving;
 mod spin;
 pub mod start;
@@ -31,7 +36,7 @@ mod trust;
 /// What a measurement that could not be made says.
 pub type Error = Box<dyn std::error::Error>;
 
-pub use conditions::Conditions;
+pub use conditions::{Conditions, load_average};
 pub use quantiles::Quantiles;
 pub use table::Report;
 pub use tsq_perf::Table;

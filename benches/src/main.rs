@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tsq_benches::args::{Args, Measurement};
-use tsq_benches::{Error, cold, loss, offset, serving, start};
+use tsq_benches::{Error, all, cold, loss, offset, render, serving, start};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("tsq-bench: {error}");
             ExitCode::FAILURE
@@ -18,7 +18,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<(), Error> {
+fn run(args: &Args) -> Result<ExitCode, Error> {
+    let section = match &args.measurement {
+        Measurement::All(options) => return all::run(options).map(all::Outcome::code),
+        Measurement::Render(options) => {
+            return render::files(&options.results, &options.out).map(|()| ExitCode::SUCCESS);
+        }
+        Measurement::Start(options) => start::measure(options)?,
+        _ => return older(args).map(|()| ExitCode::SUCCESS),
+    };
+    section.print(args.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is not a section yet, and what the sections start themselves.
+fn older(args: &Args) -> Result<(), Error> {
     let report = match &args.measurement {
         Measurement::Server(options) => serving::measure(options)?,
         Measurement::Offset(options) => offset::measure(options)?,
@@ -27,9 +41,9 @@ fn run(args: &Args) -> Result<(), Error> {
             None => return Ok(()),
         },
         Measurement::Loss(options) => loss::measure(options)?,
-        Measurement::Start(options) => start::measure(options)?,
         Measurement::EchoServer(options) => return serving::echo::serve(options),
         Measurement::OffsetClient(options) => return offset::client::run(options),
+        Measurement::All(_) | Measurement::Render(_) | Measurement::Start(_) => return Ok(()),
     };
     report.print(args.json);
     Ok(())

@@ -2,10 +2,6 @@
 
 use std::ffi::OsStr;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::Error;
 
@@ -71,28 +67,4 @@ fn ip(args: &[&str]) -> Result<(), Error> {
     }
     let problem = String::from_utf8_lossy(&output.stderr);
     Err(format!("ip {}: {}", args.join(" "), problem.trim()).into())
-}
-
-/// Signals that would end the process before it has cleaned up: noted instead.
-#[derive(Debug)]
-pub(crate) struct Interrupt(Arc<AtomicBool>);
-
-impl Interrupt {
-    /// From now on signals only are noted. Call before the first namespace is made.
-    pub(crate) fn note() -> Result<Self, Error> {
-        let noted = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, Arc::clone(&noted))?;
-        }
-        Ok(Self(noted))
-    }
-
-    /// # Errors
-    /// A signal came.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        match self.0.load(Ordering::Relaxed) {
-            true => Err("interrupted".into()),
-            false => Ok(()),
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Conditions;
+use crate::{Conditions, render};
 
 /// What one measurement gave: rows of subjects under cases, with named figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,20 @@ pub struct Section {
     pub rows: Vec<Row>,
     /// What a reader must know to read the figures, and their limits.
     pub notes: Vec<String>,
+}
+
+impl Section {
+    /// Prints it to standard output: as tables, or as one JSON object.
+    ///
+    /// # Errors
+    /// A figure is no number, which JSON cannot say.
+    pub fn print(&self, json: bool) -> Result<(), serde_json::Error> {
+        match json {
+            true => println!("{}", serde_json::to_string(self)?),
+            false => print!("{}", render::text(self)),
+        }
+        Ok(())
+    }
 }
 
 /// A column: what was measured, and in which unit.
@@ -82,10 +96,13 @@ pub enum Better {
 pub struct Row {
     /// Under what, such as "loopback, idle" or "5 % loss".
     pub case: String,
-    /// Who, such as "tsq-adjtime, datagrams" or "chronyd -Q, NTS".
+    /// Who, such as "tsq-adjtime, datagrams" or "chronyd -Q, NTS"; names the protocol where the program speaks several.
     pub subject: String,
     /// Whether it is a program of ours.
     pub ours: bool,
+    /// A floor or a yardstick, such as a plain echo: shown, but no rival that wins or loses.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reference: bool,
     /// By [`Figure::key`]; a figure that is not here is shown as not measured.
     pub cells: BTreeMap<String, Cell>,
 }
@@ -98,7 +115,17 @@ impl Row {
             case: case.into(),
             subject: subject.into(),
             ours,
+            reference: false,
             cells: BTreeMap::new(),
+        }
+    }
+
+    /// A row that neither wins nor loses, without cells.
+    #[must_use]
+    pub fn reference(case: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self {
+            reference: true,
+            ..Self::new(case, subject, false)
         }
     }
 
@@ -126,12 +153,32 @@ pub enum Cell {
 }
 
 impl Cell {
-    /// A figure with the rounds it was made from.
+    /// A figure with the rounds it was made from; a word where it is infinite or no number, which JSON cannot say.
     #[must_use]
     pub fn of(value: f64, rounds: impl Into<Vec<f64>>) -> Self {
-        Self::Number {
-            value,
-            rounds: rounds.into(),
+        let mut rounds = rounds.into();
+        rounds.retain(|round| round.is_finite());
+        match value.is_finite() {
+            true => Self::Number { value, rounds },
+            false => "no number".into(),
+        }
+    }
+
+    /// The figure, where there is one.
+    #[must_use]
+    pub fn value(&self) -> Option<f64> {
+        match self {
+            Self::Number { value, .. } => Some(*value),
+            Self::Text(_) => None,
+        }
+    }
+
+    /// The rounds behind the figure.
+    #[must_use]
+    pub fn rounds(&self) -> &[f64] {
+        match self {
+            Self::Number { rounds, .. } => rounds,
+            Self::Text(_) => &[],
         }
     }
 }

@@ -4,56 +4,65 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tsq_interop::{Server, bin, run};
 
 use crate::args::StartOptions;
-use crate::{Conditions, Error, Quantiles, Report, Table};
+use crate::section::{Better, Cell, Figure, Row, Section};
+use crate::sections::Effort;
+use crate::{Conditions, Error, Quantiles};
 
 /// Starts servers one after the other, and asks each once.
 ///
 /// # Errors
 /// A client has no answer.
-pub fn measure(options: &StartOptions) -> Result<Report, Error> {
+pub fn measure(options: &StartOptions) -> Result<Section, Error> {
     // Built first, so that no run waits for it.
     let _programs = [bin("tsq-adjtime"), bin("tsq-server")];
     let conditions = Conditions::now();
     let kept = tempfile::tempdir()?;
     drop(Server::start_in(kept.path(), &[]));
-    let mut table = Table::new(&["start", "median ms", "min", "max", "runs"]);
-    let mut rows = Vec::new();
-    for (name, first) in [("first, makes a certificate", true), ("later", false)] {
-        let mut times = Vec::new();
-        for _ in 0..options.runs {
-            let state = tempfile::tempdir()?;
-            times.push(one(if first { state.path() } else { kept.path() })?);
-        }
-        let times = Quantiles::of(times).ok_or("no runs")?;
-        let (median, min, max) = (times.median(), times.min(), times.max());
-        table.row([
-            name.into(),
-            format!("{median:.1}"),
-            format!("{min:.1}"),
-            format!("{max:.1}"),
-            options.runs.to_string(),
-        ]);
-        rows.push(json!({
-            "start": name,
-            "median_ms": median,
-            "min_ms": min,
-            "max_ms": max,
-            "runs": options.runs,
-        }));
+    let (mut first, mut later) = (Vec::new(), Vec::new());
+    for _ in 0..options.runs {
+        let state = tempfile::tempdir()?;
+        first.push(one(state.path())?);
+        later.push(one(kept.path())?);
     }
-    Ok(Report {
-        title: "Server from the start of its process to the first answer".into(),
+    Ok(Section {
+        id: "start".into(),
+        title: "Start of a server".into(),
+        question: "How long from the start of the process to the first answer?".into(),
+        command: format!("tsq-bench start --runs {}", options.runs),
         conditions,
-        table,
+        figures: vec![
+            Figure::new("answer_ms", "first answer, median", "ms", Better::Less).plotted(),
+            Figure::new("worst_ms", "worst", "ms", Better::Less),
+        ],
+        rows: vec![
+            row("first start, makes a certificate", first)?,
+            row("later start", later)?,
+        ],
         notes: vec![
             "With the whole run of the client that asks once: its process, handshake, query and exit.".into(),
+            "Only ours: the others' first answers wait for a clock that is kept.".into(),
         ],
-        rows,
     })
+}
+
+impl StartOptions {
+    /// What a section of a whole run takes.
+    #[must_use]
+    pub fn of(effort: &Effort) -> Self {
+        Self {
+            runs: effort.pick(20, 5),
+        }
+    }
+}
+
+fn row(case: &str, times: Vec<f64>) -> Result<Row, Error> {
+    let quantiles = Quantiles::of(times.iter().copied()).ok_or("no runs")?;
+    Ok(Row::new(case, "tsq-server", true)
+        .with("answer_ms", Cell::of(quantiles.median(), times))
+        .with("worst_ms", quantiles.max()))
 }
 
 /// Milliseconds from the start of a server with this state to the end of a client that has its answer.

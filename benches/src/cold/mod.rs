@@ -15,7 +15,8 @@ use tsq_interop::{Certs, Impairment, Relay, Server, bin};
 use tsq_perf::Transport;
 
 use crate::args::ColdOptions;
-use crate::namespace::{Interrupt, Namespace};
+use crate::interrupt::Interrupt;
+use crate::namespace::Namespace;
 use crate::ntp::Chronyd;
 use crate::{Conditions, Error, Quantiles, Report, Table};
 use client::Client;

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use tsq_interop::{Process, bin, run};
 
 use crate::args::OffsetOptions;
-use crate::namespace::{Interrupt, Namespace};
+use crate::interrupt::Interrupt;
+use crate::namespace::Namespace;
 use crate::spin::Spinners;
 use crate::{Conditions, Error, Quantiles, Report, Table};
 

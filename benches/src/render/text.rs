@@ -1,0 +1,60 @@
+//! A section on a terminal.
+
+use tsq_perf::Table;
+
+use super::number::number;
+use crate::section::{Cell, Figure, Row, Section};
+
+/// Title, conditions, a table for each case and the notes.
+pub(crate) fn text(section: &Section) -> String {
+    let mut parts = vec![format!(
+        "{}: {}\n{}\n",
+        section.title, section.question, section.conditions
+    )];
+    for (case, rows) in cases(&section.rows) {
+        parts.push(format!("{case}:\n{}", table(&section.figures, rows)));
+    }
+    if !section.notes.is_empty() {
+        parts.push(section.notes.join("\n") + "\n");
+    }
+    parts.join("\n")
+}
+
+/// The rows of each case, which stand together.
+pub(super) fn cases(rows: &[Row]) -> impl Iterator<Item = (&str, &[Row])> {
+    rows.chunk_by(|a, b| a.case == b.case)
+        .map(|rows| (rows[0].case.as_str(), rows))
+}
+
+/// The heading of a column, with its unit.
+pub(super) fn heading(figure: &Figure) -> String {
+    match figure.unit.as_str() {
+        "" => figure.heading.clone(),
+        unit => format!("{}, {unit}", figure.heading),
+    }
+}
+
+/// What stands in a cell, without the unit.
+pub(super) fn words(cell: Option<&Cell>) -> String {
+    match cell {
+        Some(Cell::Number { value, .. }) => number(*value),
+        Some(Cell::Text(text)) => text.clone(),
+        None => "\u{2013}".into(),
+    }
+}
+
+fn table(figures: &[Figure], rows: &[Row]) -> Table {
+    let headings: Vec<String> = figures.iter().map(heading).collect();
+    let headings: Vec<&str> = std::iter::once("")
+        .chain(headings.iter().map(String::as_str))
+        .collect();
+    let mut table = Table::new(&headings);
+    for row in rows {
+        let cells = figures
+            .iter()
+            .map(|figure| words(row.cells.get(&figure.key)));
+        let cells: Vec<String> = std::iter::once(row.subject.clone()).chain(cells).collect();
+        table.row(cells);
+    }
+    table
+}

@@ -1,0 +1,66 @@
+//! The sections of a whole run, in the order they are measured and shown.
+//!
+//! To add one: a line in [`SECTIONS`], with a function that turns an [`Effort`] into its own options.
+
+use std::time::Duration;
+
+use crate::args::StartOptions;
+use crate::section::Section;
+use crate::{Error, start};
+
+/// What `tsq-bench all` measures.
+pub const SECTIONS: &[Entry] = &[Entry {
+    id: "start",
+    title: "Start of a server",
+    share: 1,
+    measure: |effort| start::measure(&StartOptions::of(effort)),
+}];
+
+/// One section of a whole run.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// As in [`Section::id`].
+    pub id: &'static str,
+    /// Shown where the measurement itself gave no section.
+    pub title: &'static str,
+    /// Its part of the whole time, relative to the others'.
+    pub share: u32,
+    /// Measures it. What it cannot measure is a word in a cell; an error or a panic means that it measured nothing.
+    pub measure: fn(&Effort) -> Result<Section, Error>,
+}
+
+/// How much a section may spend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// How long it may take, starting and stopping its programs included.
+    pub time: Duration,
+    /// The whole run takes three minutes: every cell is filled, few rounds.
+    pub quick: bool,
+}
+
+impl Effort {
+    /// `full`, or `quick` in a quick run: a number of rounds or runs.
+    #[must_use]
+    pub fn pick<T>(&self, full: T, quick: T) -> T {
+        if self.quick { quick } else { full }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_tell_the_sections_apart_and_can_name_files() {
+        let ids: BTreeSet<&str> = SECTIONS.iter().map(|entry| entry.id).collect();
+        assert_eq!(ids.len(), SECTIONS.len());
+        for id in ids {
+            assert!(
+                id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
+                "{id}"
+            );
+        }
+    }
+}
