@@ -1,9 +1,10 @@
-//! The project's own commands: test, bench, interop, vm, ledger.
+//! The project's own commands: test, bench, bench-check, interop, vm, ledger.
 //!
 //! `cargo xtask test` is the one test command, for a developer and for CI alike. Nothing here is shipped.
 
 #![forbid(unsafe_code)]
 
+mod bench_check;
 mod chrony;
 mod citations;
 mod deny;
@@ -46,10 +47,12 @@ enum Command {
     Ledger(ledger::Args),
     /// Run the benchmarks; arguments go to `cargo bench`
     Bench {
-        /// Handed on, such as `--bench codec`
+        /// Handed on, such as `engine` or `-- --quick`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Count the instructions of the hot paths; fail where they grew by more than a tenth
+    BenchCheck(bench_check::Args),
     /// Run our programs against other QUIC stacks and write interop/RESULTS.md
     Interop(interop::Args),
     /// Set the clock of a virtual machine by our servers and judge the result
@@ -73,17 +76,10 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Ledger(args) => ledger::run(&workspace, args),
         Command::Bench { args } => process::run(
             cargo(&workspace.root)
-                .args([
-                    "bench",
-                    "-p",
-                    "tsq-proto",
-                    "-p",
-                    "tsq-keys",
-                    "-p",
-                    "tsq-benches",
-                ])
+                .args(["bench", "-p", "tsq-hot-paths"])
                 .args(args),
         ),
+        Command::BenchCheck(args) => bench_check::check(&workspace, args),
         Command::Interop(args) => interop::run(&workspace, args),
         Command::Vm => vm::run(&workspace, &mut tally::Tally::default()),
     }

@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use crate::process::Failure;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
-use crate::{deny, docs, fuzz, interop, ledger, lint, purity, suite, tools, vm};
+use crate::{bench_check, deny, docs, fuzz, interop, ledger, lint, purity, suite, tools, vm};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -30,7 +30,7 @@ struct Step {
 }
 
 /// Cheap checks first: a developer should not wait for the tests to hear of a missing space.
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step {
         name: "tools",
         about: "what the other steps need; installs it",
@@ -85,6 +85,11 @@ const STEPS: [Step; 14] = [
         name: "tests",
         about: "unit, property, documentation and end-to-end tests",
         run: suite::run,
+    },
+    Step {
+        name: "benches",
+        about: "every benchmark once, and the instructions of the hot paths, as benches/counts.json has them",
+        run: bench_check::step,
     },
     Step {
         name: "interop",
