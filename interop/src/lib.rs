@@ -28,5 +28,5 @@ pub use faketime::{faketime, faketime_by};
 pub use peer::Peer;
 pub use ports::{closed_port, silent_port};
 pub use process::{Outcome, Process, run};
-pub use relay::{Impairment, Relay};
+pub use relay::{Bottleneck, Impairment, Relay};
 pub use server::Server;

@@ -3,31 +3,38 @@
 //! It stands where a network would, without privileges: clients talk to [`Relay::address`], the
 //! upstream server sees one source address per client. One thread moves all packets; it sleeps in
 //! `ppoll` until just before a packet is due and spins for the rest, so that packets leave within
-//! about 100 us of their time on a machine that is not overloaded.
+//! about 100 us of their time on a machine that is not overloaded, and on one that is after
+//! [`Relay::take_precedence`]. `tsq-bench relay` measures by how much they miss it.
 
 mod impairment;
 mod queue;
+mod way;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::thread::{Pid, gettid};
 
-use impairment::{Dice, Fate};
-pub use impairment::{Impairment, REORDER_HOLD};
+use impairment::Dice;
+pub use impairment::{Bottleneck, Impairment, REORDER_HOLD};
 use queue::{DelayQueue, Packet};
+use way::{Link, Way};
 
 /// A running relay; it stops on drop.
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
+    thread_id: Pid,
     totals: Arc<Totals>,
     /// Closed to end the thread.
     stop: Option<UnixStream>,
@@ -58,12 +65,18 @@ impl Relay {
         let (stop, stopped) = UnixStream::pair()?;
         let totals = Arc::new(Totals::default());
         let shared = Arc::clone(&totals);
+        let (tell, told) = mpsc::channel();
         // Built inside the thread: the sockets are shared by reference counts that do not cross threads.
         let thread = thread::Builder::new()
             .name("tsq-relay".into())
-            .spawn(move || Worker::new(listener, upstream, impairment, shared).run(&stopped))?;
+            .spawn(move || {
+                // Nobody listens only when the start was given up.
+                let _ = tell.send(gettid());
+                Worker::new(listener, upstream, impairment, shared).run(&stopped);
+            })?;
         Ok(Self {
             address,
+            thread_id: told.recv().expect("the thread tells its number first"),
             totals,
             stop: Some(stop),
             thread: Some(thread),
@@ -74,6 +87,24 @@ impl Relay {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Runs the relay's thread before every ordinary one, so that a busy machine does not become a delay of the
+    /// path: `SCHED_FIFO`, by `chrt` of util-linux.
+    ///
+    /// # Errors
+    /// No privilege for it, or no such program; the relay goes on as it was.
+    pub fn take_precedence(&self) -> io::Result<()> {
+        let mut chrt = Command::new("chrt");
+        chrt.args(["--fifo", "--pid", "50"])
+            .arg(self.thread_id.to_string());
+        let output = chrt.output()?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(
+                String::from_utf8_lossy(&output.stderr).trim(),
+            )),
+        }
     }
 
     /// What happened to the packets so far.
@@ -142,16 +173,18 @@ struct Worker {
     clients: Vec<Client>,
     index: HashMap<SocketAddr, usize>,
     queue: DelayQueue,
+    /// The bottleneck, where there is one.
+    link: Option<Link>,
     totals: Arc<Totals>,
     buffer: Vec<u8>,
 }
 
-/// One client, with the socket that speaks for it and the luck of its packets each way.
+/// One client, with the socket that speaks for it and what its packets meet each way.
 struct Client {
     address: SocketAddr,
     socket: Rc<UdpSocket>,
-    up: Dice,
-    down: Dice,
+    up: Way,
+    down: Way,
     /// Its own, so that spoiling packets leaves their other fates as they were.
     spoiler: Dice,
 }
@@ -170,6 +203,9 @@ impl Worker {
             clients: Vec::new(),
             index: HashMap::new(),
             queue: DelayQueue::default(),
+            link: impairment
+                .bottleneck
+                .map(|bottleneck| Link::new(bottleneck, impairment.seed, Instant::now())),
             totals,
             buffer: vec![0; MAX_PACKET],
         }
@@ -236,10 +272,16 @@ impl Worker {
                 self.totals.overflowed.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
+            let now = Instant::now();
+            let through = match &mut self.link {
+                Some(link) => link.pass(now, length),
+                None => now,
+            };
             let client = &mut self.clients[client_index];
-            let (fate, via) = (client.up.roll(&self.impairment), Rc::clone(&client.socket));
+            let departure = client.up.departure(&self.impairment, through);
+            let via = Rc::clone(&client.socket);
             let length = self.spoil(client_index, length);
-            self.schedule(fate, via, self.upstream, length);
+            self.schedule(departure, via, self.upstream, length);
         }
     }
 
@@ -252,9 +294,10 @@ impl Worker {
             if is_retry(&self.buffer[..length]) {
                 self.totals.retries.fetch_add(1, Ordering::Relaxed);
             }
-            let (fate, to) = (client.down.roll(&self.impairment), client.address);
+            let departure = client.down.departure(&self.impairment, Instant::now());
+            let to = client.address;
             let length = self.spoil(client_index, length);
-            self.schedule(fate, Rc::clone(&self.listener), to, length);
+            self.schedule(departure, Rc::clone(&self.listener), to, length);
         }
     }
 
@@ -270,14 +313,20 @@ impl Worker {
         }
     }
 
-    fn schedule(&mut self, fate: Fate, via: Rc<UdpSocket>, to: SocketAddr, length: usize) {
-        let Fate::After(delay) = fate else {
+    fn schedule(
+        &mut self,
+        departure: Option<Instant>,
+        via: Rc<UdpSocket>,
+        to: SocketAddr,
+        length: usize,
+    ) {
+        let Some(departure) = departure else {
             self.totals.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         };
         let bytes = self.buffer[..length].into();
         let packet = Packet { via, to, bytes };
-        if !self.queue.push(Instant::now() + delay, packet) {
+        if !self.queue.push(departure, packet) {
             self.totals.overflowed.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -292,12 +341,11 @@ impl Worker {
         }
         let socket = Rc::new(upstream_socket(self.upstream).ok()?);
         let position = self.clients.len();
-        let dice = |way| Dice::new(self.impairment.seed, 2 * position as u64 + way);
         self.clients.push(Client {
             address,
             socket,
-            up: dice(0),
-            down: dice(1),
+            up: Way::up(&self.impairment, position as u64),
+            down: Way::down(&self.impairment, position as u64),
             spoiler: Dice::new(!self.impairment.seed, position as u64),
         });
         self.index.insert(address, position);

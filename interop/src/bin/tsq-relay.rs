@@ -23,6 +23,12 @@ struct Args {
     /// Milliseconds that each packet is held, each way
     #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = milliseconds)]
     delay_ms: f64,
+    /// Milliseconds that those to the client are held longer
+    #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = milliseconds)]
+    more_back_ms: f64,
+    /// Most milliseconds that a packet is held beyond that, by chance; none overtakes another
+    #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = milliseconds)]
+    jitter_ms: f64,
     /// Percent of the packets lost, each way
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percentage)]
     loss: f64,
@@ -41,6 +47,9 @@ fn main() -> io::Result<()> {
     let args = Args::parse();
     let impairment = Impairment {
         delay_each_way: Duration::from_secs_f64(args.delay_ms / 1000.0),
+        more_on_the_way_back: Duration::from_secs_f64(args.more_back_ms / 1000.0),
+        jitter: Duration::from_secs_f64(args.jitter_ms / 1000.0),
+        bottleneck: None,
         loss_percent_each_way: args.loss,
         reorder_percent: args.reorder,
         corrupt_percent: args.corrupt,

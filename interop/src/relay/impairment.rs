@@ -7,6 +7,13 @@ use std::time::Duration;
 pub struct Impairment {
     /// How long each packet is held; the round trip grows by twice that.
     pub delay_each_way: Duration,
+    /// How much longer those to the client are held: half of it is an error no client can see.
+    pub more_on_the_way_back: Duration,
+    /// The most that a packet is held beyond that, by chance, all delays alike often. It overtakes none before
+    /// it: jitter comes from queues.
+    pub jitter: Duration,
+    /// A queue that somebody else fills, on the way to the server.
+    pub bottleneck: Option<Bottleneck>,
     /// Packets lost each way, 0 to 100.
     pub loss_percent_each_way: f64,
     /// Packets that are held for [`REORDER_HOLD`] longer, 0 to 100, so that later ones overtake them.
@@ -33,11 +40,51 @@ impl Impairment {
 /// The additional delay of a packet that is to be overtaken.
 pub const REORDER_HOLD: Duration = Duration::from_millis(3);
 
+/// A slow link with a deep queue, and in it the packets of one other sender (bufferbloat).
+///
+/// That sender is a TCP transfer, and a model: its window grows until the queue is full, loses one packet, shrinks,
+/// and grows again, so that the queue's length is a sawtooth. A real one would take the processor that the
+/// measured programs need, and would be another one in each run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bottleneck {
+    /// Of the link. Our own packets wait for each other, too.
+    pub bits_per_second: u64,
+    /// How long a packet waits behind the other sender's: the least.
+    pub least_queue: Duration,
+    /// And the most.
+    pub most_queue: Duration,
+    /// From one loss of the other sender to the next. Where in it the relay starts is up to the seed.
+    pub period: Duration,
+}
+
+impl Bottleneck {
+    /// How long a packet waits that comes so long after the beginning of a period.
+    pub(super) fn queue_at(&self, time: Duration) -> Duration {
+        let period = self.period.max(Duration::from_nanos(1)).as_nanos();
+        let phase = time.as_nanos() % period;
+        let swing = self.most_queue.saturating_sub(self.least_queue);
+        let grown = swing.as_nanos() * phase / period;
+        self.least_queue + Duration::from_nanos(u64::try_from(grown).unwrap_or(u64::MAX))
+    }
+
+    /// How long the link takes for one packet with so much payload.
+    pub(super) fn transmission(&self, payload: usize) -> Duration {
+        let bits = 8 * (payload as u64 + IP_AND_UDP);
+        Duration::from_nanos(bits * 1_000_000_000 / self.bits_per_second.max(1))
+    }
+}
+
+/// Bytes of the headers of IPv4 and UDP.
+const IP_AND_UDP: u64 = 28;
+
 /// What becomes of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Lost,
-    After(Duration),
+    /// Goes on in its turn.
+    InOrder,
+    /// Is held, so that others may overtake it.
+    Held,
 }
 
 /// A seeded source of fates: Marsaglia's xorshift64.
@@ -62,8 +109,8 @@ impl Dice {
         let held = self.percent() < impairment.reorder_percent;
         match (lost, held) {
             (true, _) => Fate::Lost,
-            (false, true) => Fate::After(impairment.delay_each_way + REORDER_HOLD),
-            (false, false) => Fate::After(impairment.delay_each_way),
+            (false, true) => Fate::Held,
+            (false, false) => Fate::InOrder,
         }
     }
 
@@ -93,6 +140,11 @@ impl Dice {
     )]
     fn below(&mut self, limit: usize) -> usize {
         (self.percent() / 100.0 * limit as f64) as usize
+    }
+
+    /// Up to `most`, all alike often.
+    pub(super) fn up_to(&mut self, most: Duration) -> Duration {
+        most.mul_f64(self.percent() / 100.0)
     }
 
     /// Uniform, from 0 to just below 100.
@@ -175,16 +227,16 @@ mod tests {
     }
 
     #[test]
-    fn reordered_packet_is_held_longer() {
-        let delay = Duration::from_millis(5);
-        let all = Impairment {
-            delay_each_way: delay,
-            reorder_percent: 100.0,
-            ..Impairment::default()
+    fn queue_grows_for_a_period_and_is_short_again() {
+        let ms = Duration::from_millis;
+        let link = Bottleneck {
+            bits_per_second: 1_000_000,
+            least_queue: ms(100),
+            most_queue: ms(200),
+            period: ms(8000),
         };
-        assert_eq!(
-            Dice::new(0, 0).roll(&all),
-            Fate::After(delay + REORDER_HOLD)
-        );
+        let waits = [0, 4000, 7999, 8000, 12_000].map(|at| link.queue_at(ms(at)).as_millis());
+        assert_eq!(waits, [100, 150, 199, 100, 150]);
+        assert_eq!(link.transmission(97), ms(1));
     }
 }

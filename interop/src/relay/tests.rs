@@ -180,3 +180,44 @@ fn retry_is_told_from_other_long_headers() {
     }
     assert!(!is_retry(&[0x7f, 0, 0]));
 }
+
+#[test]
+fn way_back_alone_is_longer() {
+    let more = Duration::from_millis(30);
+    let (upstream, _relay, client) = path(Impairment {
+        more_on_the_way_back: more,
+        ..Impairment::default()
+    });
+    let mut buffer = [0; 16];
+    client.send(b"ping").unwrap();
+    let (_, from) = upstream.recv_from(&mut buffer).unwrap();
+    let begun = Instant::now();
+    upstream.send_to(b"pong", from).unwrap();
+    received(&client);
+    let back = begun.elapsed();
+    assert!((more..more + LENIENCE).contains(&back), "took {back:?}");
+}
+
+#[test]
+fn bottleneck_is_on_the_way_to_the_server_alone() {
+    let queue = Duration::from_millis(30);
+    let (upstream, _relay, client) = path(Impairment {
+        bottleneck: Some(Bottleneck {
+            bits_per_second: 10_000_000,
+            least_queue: queue,
+            most_queue: queue,
+            period: PATIENCE,
+        }),
+        ..Impairment::default()
+    });
+    let mut buffer = [0; 16];
+    let begun = Instant::now();
+    client.send(b"ping").unwrap();
+    let (_, from) = upstream.recv_from(&mut buffer).unwrap();
+    let there = begun.elapsed();
+    assert!((queue..queue + LENIENCE).contains(&there), "took {there:?}");
+    // The one that waits in the queue does not keep the other from coming back.
+    client.send(b"ping").unwrap();
+    upstream.send_to(b"pong", from).unwrap();
+    assert_eq!(received(&client), b"pong");
+}
