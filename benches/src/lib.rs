@@ -31,6 +31,7 @@ pub mod serving;
 mod spin;
 pub mod start;
 mod table;
+pub mod tcp_relay;
 mod trust;
 
 /// What a measurement that could not be made says.

@@ -3,7 +3,6 @@
 
 mod client;
 mod library;
-mod tcp_relay;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,6 +17,7 @@ use crate::args::ColdOptions;
 use crate::interrupt::Interrupt;
 use crate::namespace::Namespace;
 use crate::ntp::Chronyd;
+use crate::tcp_relay::TcpRelay;
 use crate::{Conditions, Error, Quantiles, Report, Table};
 use client::Client;
 use library::Library;
@@ -72,10 +72,12 @@ fn measure_here(options: &ColdOptions) -> Result<Report, Error> {
         if let Some(ntp) = &ntp {
             let (_relays, ends) =
                 path.to(ntp.servers.each_ref().map(Chronyd::address), NTP_RELAYS)?;
+            let mut key_exchanges = Vec::new();
             if let Path::Relayed(ms) = path {
+                let way = Duration::from_millis(ms) / 2;
                 for (relay, server) in ends.iter().zip(NTP) {
                     let at = |end: SocketAddr| SocketAddr::new(end.ip(), NTS_PORT);
-                    tcp_relay::start(at(*relay), at(server), Duration::from_millis(ms))?;
+                    key_exchanges.push(TcpRelay::start(at(*relay), at(server), way, way)?);
                 }
             }
             for peer in client::peers(ends, folder.path(), &ntp.certs.ca())? {
