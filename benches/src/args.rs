@@ -9,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsq_perf::Transport;
 
+use crate::relay;
 use crate::sections::SECTIONS;
 
 /// Measure TSQ's programs, and those of others beside them
@@ -43,6 +44,8 @@ pub enum Measurement {
     Loss(LossOptions),
     /// A server from the start of its process to the first answer
     Start(StartOptions),
+    /// The error that the relay itself adds (needs the privilege of a real-time priority)
+    Relay(relay::Options),
     /// The plain UDP echo that `server` compares with
     #[command(hide = true)]
     EchoServer(EchoOptions),

@@ -23,6 +23,7 @@ mod namespace;
 mod ntp;
 pub mod offset;
 mod quantiles;
+pub mod relay;
 pub mod render;
 pub mod results;
 pub mod section;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tsq_benches::args::{Args, Measurement};
-use tsq_benches::{Error, all, cold, loss, offset, render, serving, start};
+use tsq_benches::{Error, all, cold, loss, offset, relay, render, serving, start};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -25,6 +25,7 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
             return render::files(&options.results, &options.out).map(|()| ExitCode::SUCCESS);
         }
         Measurement::Start(options) => start::measure(options)?,
+        Measurement::Relay(options) => relay::measure(options)?,
         _ => return older(args).map(|()| ExitCode::SUCCESS),
     };
     section.print(args.json)?;
@@ -43,7 +44,7 @@ fn older(args: &Args) -> Result<(), Error> {
         Measurement::Loss(options) => loss::measure(options)?,
         Measurement::EchoServer(options) => return serving::echo::serve(options),
         Measurement::OffsetClient(options) => return offset::client::run(options),
-        Measurement::All(_) | Measurement::Render(_) | Measurement::Start(_) => return Ok(()),
+        _ => return Ok(()),
     };
     report.print(args.json);
     Ok(())

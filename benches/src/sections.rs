@@ -6,15 +6,23 @@ use std::time::Duration;
 
 use crate::args::StartOptions;
 use crate::section::Section;
-use crate::{Error, start};
+use crate::{Error, relay, start};
 
 /// What `tsq-bench all` measures.
-pub const SECTIONS: &[Entry] = &[Entry {
-    id: "start",
-    title: "Start of a server",
-    share: 1,
-    measure: |effort| start::measure(&StartOptions::of(effort)),
-}];
+pub const SECTIONS: &[Entry] = &[
+    Entry {
+        id: "relay",
+        title: "The relay's own error",
+        share: 2,
+        measure: |effort| relay::measure(&relay::Options::of(effort)),
+    },
+    Entry {
+        id: "start",
+        title: "Start of a server",
+        share: 1,
+        measure: |effort| start::measure(&StartOptions::of(effort)),
+    },
+];
 
 /// One section of a whole run.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,31 @@
-//! Threads that keep all cores busy.
+//! Idle, or all cores busy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+
+/// What else the machine does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    Idle,
+    Busy,
+}
+
+impl Load {
+    pub(crate) const BOTH: [Self; 2] = [Self::Idle, Self::Busy];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Busy => "all cores busy",
+        }
+    }
+
+    /// It lasts as long as these are kept.
+    pub(crate) fn spinners(self) -> Option<Spinners> {
+        (self == Self::Busy).then(Spinners::start)
+    }
+}
 
 /// One spinning thread for each core, until dropped.
 #[derive(Debug)]

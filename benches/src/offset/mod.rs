@@ -12,7 +12,7 @@ use tsq_interop::{Process, bin, run};
 use crate::args::OffsetOptions;
 use crate::interrupt::Interrupt;
 use crate::namespace::Namespace;
-use crate::spin::Spinners;
+use crate::spin::Load;
 use crate::{Conditions, Error, Quantiles, Report, Table};
 
 /// Measures idle and with all cores busy.
@@ -26,30 +26,15 @@ pub fn measure(options: &OffsetOptions) -> Result<Report, Error> {
     far.join("192.0.2.1/30", &near, "192.0.2.2/30")?;
     let server = Server::start(&far)?;
     let mut figures = Figures::default();
-    for load in [Load::Idle, Load::Busy] {
+    for load in Load::BOTH {
         interrupt.check()?;
         let outcome = {
-            let _spinners = (load == Load::Busy).then(Spinners::start);
+            let _spinners = load.spinners();
             server.measure_from(&near, options)?
         };
         figures.add(load, &outcome)?;
     }
     Ok(figures.report(options, conditions))
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Load {
-    Idle,
-    Busy,
-}
-
-impl Load {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Busy => "all cores busy",
-        }
-    }
 }
 
 /// `tsq-server` at the far end.
