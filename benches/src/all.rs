@@ -84,7 +84,9 @@ pub fn run(options: &AllOptions) -> Result<Outcome, Error> {
         results.write(&file)?;
     }
     if file.exists() {
-        render::files(&file, &options.out)?;
+        render::files(&file, &options.out, options.readme.as_deref())?;
+        println!("{}", render::short_verdicts(&results));
+        println!("results: {}", options.out.join("results.html").display());
     }
     Ok(match failures {
         _ if interrupt.came() => Outcome::Interrupted,

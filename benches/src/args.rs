@@ -60,6 +60,9 @@ pub struct AllOptions {
     /// Where results.json and what is made from it go; sections there that are not measured now are kept
     #[arg(long, value_name = "FOLDER")]
     pub out: PathBuf,
+    /// Write the short table into this README, too
+    #[arg(long, value_name = "FILE")]
+    pub readme: Option<PathBuf>,
     /// Three minutes instead of fifteen: every cell filled, few rounds
     #[arg(long)]
     pub quick: bool,
@@ -79,6 +82,9 @@ pub struct RenderOptions {
     /// Where to put what is made from it
     #[arg(long, value_name = "FOLDER")]
     pub out: PathBuf,
+    /// Write the short table into this README, too
+    #[arg(long, value_name = "FILE")]
+    pub readme: Option<PathBuf>,
 }
 
 /// Options of `server`.

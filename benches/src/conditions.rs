@@ -39,6 +39,14 @@ impl Conditions {
         }
     }
 
+    /// The machine and the build, without the day.
+    pub(crate) fn machine(&self) -> String {
+        format!(
+            "{} cores ({}), Linux {}, {} build",
+            self.cores, self.processor, self.kernel, self.profile
+        )
+    }
+
     /// The same for programs.
     pub fn json(&self) -> Value {
         json!({

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tsq_benches::args::{Args, Measurement};
+use tsq_benches::args::{Args, Measurement, RenderOptions};
 use tsq_benches::{Error, all, cold, loss, offset, relay, render, serving, start};
 
 fn main() -> ExitCode {
@@ -22,7 +22,12 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     let section = match &args.measurement {
         Measurement::All(options) => return all::run(options).map(all::Outcome::code),
         Measurement::Render(options) => {
-            return render::files(&options.results, &options.out).map(|()| ExitCode::SUCCESS);
+            let RenderOptions {
+                results,
+                out,
+                readme,
+            } = options;
+            return render::files(results, out, readme.as_deref()).map(|()| ExitCode::SUCCESS);
         }
         Measurement::Start(options) => start::measure(options)?,
         Measurement::Relay(options) => relay::measure(options)?,

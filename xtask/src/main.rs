@@ -1,10 +1,11 @@
-//! The project's own commands: test, bench, bench-check, interop, vm, ledger.
+//! The project's own commands: test, bench, bench-check, bench-peers, interop, vm, ledger.
 //!
 //! `cargo xtask test` is the one test command, for a developer and for CI alike. Nothing here is shipped.
 
 #![forbid(unsafe_code)]
 
 mod bench_check;
+mod bench_peers;
 mod chrony;
 mod citations;
 mod deny;
@@ -53,6 +54,8 @@ enum Command {
     },
     /// Count the instructions of the hot paths; fail where they grew by more than a tenth
     BenchCheck(bench_check::Args),
+    /// Measure our programs beside those of others and write benches/RESULTS.md (20 minutes, root)
+    BenchPeers(bench_peers::Args),
     /// Run our programs against other QUIC stacks and write interop/RESULTS.md
     Interop(interop::Args),
     /// Set the clock of a virtual machine by our servers and judge the result
@@ -80,6 +83,7 @@ fn run(command: &Command) -> Result<(), Failure> {
                 .args(args),
         ),
         Command::BenchCheck(args) => bench_check::check(&workspace, args),
+        Command::BenchPeers(args) => bench_peers::run(&workspace, args),
         Command::Interop(args) => interop::run(&workspace, args),
         Command::Vm => vm::run(&workspace, &mut tally::Tally::default()),
     }

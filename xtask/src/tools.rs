@@ -92,12 +92,12 @@ pub(crate) fn install_missing(packages: &[Package]) -> Result<(), Failure> {
         .args(names))
 }
 
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 pub(crate) fn can_install() -> bool {
-    let is_root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout == b"0\n");
-    is_root && succeeds(Command::new("apt-get").arg("--version"))
+    is_root() && succeeds(Command::new("apt-get").arg("--version"))
 }
 
 pub(crate) fn apt_get() -> Command {

@@ -15,6 +15,33 @@ pub(super) fn number(value: f64) -> String {
     grouped(&format!("{value:.decimals$}"))
 }
 
+/// At an axis: round values without the zeros that would promise more.
+pub(super) fn tick(value: f64) -> String {
+    let text = number(value);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').into(),
+        false => text,
+    }
+}
+
+/// The same with its unit.
+pub(super) fn with_unit(value: f64, unit: &str) -> String {
+    match unit {
+        "" => number(value),
+        _ => format!("{} {unit}", number(value)),
+    }
+}
+
+/// How many times as much, such as "2.3" or "47".
+pub(super) fn factor(value: f64) -> String {
+    match value {
+        100.0.. => number(value.round()),
+        10.0.. => format!("{value:.0}"),
+        2.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
 fn small_decimals(size: f64) -> usize {
     (2..=9)
         .find(|decimals| size >= 10_f64.powi(1 - decimals))
@@ -75,5 +102,19 @@ mod tests {
     #[test]
     fn what_is_nearly_nothing_is_not_shown_as_nothing() {
         assert_eq!(number(0.000_000_2), "0.00000020");
+        assert_eq!(with_unit(12.0, "ms"), "12 ms");
+        assert_eq!(with_unit(12.0, ""), "12");
+    }
+
+    #[test]
+    fn ticks_promise_no_digits() {
+        let shown = [0.1, 0.25, 2.5, 10.0, 2000.0, 0.002].map(tick);
+        assert_eq!(shown, ["0.1", "0.25", "2.5", "10", "2000", "0.002"]);
+    }
+
+    #[test]
+    fn factors_have_two_or_three_digits() {
+        let shown = [1.234, 2.34, 23.4, 234.4, 12345.6].map(factor);
+        assert_eq!(shown, ["1.23", "2.3", "23", "234", "12\u{202f}346"]);
     }
 }

@@ -1,11 +1,13 @@
-//! A section on a terminal.
+//! Results on a terminal.
 
 use tsq_perf::Table;
 
 use super::number::number;
+use super::verdict::verdicts;
+use crate::results::Results;
 use crate::section::{Cell, Figure, Row, Section};
 
-/// Title, conditions, a table for each case and the notes.
+/// A section: title, conditions, a table for each case and the notes.
 pub(crate) fn text(section: &Section) -> String {
     let mut parts = vec![format!(
         "{}: {}\n{}\n",
@@ -18,6 +20,30 @@ pub(crate) fn text(section: &Section) -> String {
         parts.push(section.notes.join("\n") + "\n");
     }
     parts.join("\n")
+}
+
+/// Every comparison in a line, and what could not be measured.
+#[must_use]
+pub fn short_verdicts(results: &Results) -> String {
+    let mut table = Table::new(&["", "ours", "best of theirs", "verdict", "who of theirs"]);
+    let mut failures = String::new();
+    for measured in &results.sections {
+        let section = &measured.section;
+        if let Some(reason) = &measured.failure {
+            failures += &format!("{}: not measured: {reason}\n", section.id);
+        }
+        for verdict in verdicts(section) {
+            let (ours, (theirs, who)) = (verdict.of_ours().0, verdict.of_theirs());
+            table.row([
+                format!("{}: {}", section.id, verdict.what()),
+                ours,
+                theirs,
+                verdict.words(),
+                who.into(),
+            ]);
+        }
+    }
+    format!("{table}{failures}")
 }
 
 /// The rows of each case, which stand together.
@@ -34,6 +60,12 @@ pub(super) fn heading(figure: &Figure) -> String {
     }
 }
 
+/// The figures that a row of these has at all: a table does not show empty columns.
+pub(super) fn columns<'a>(figures: &'a [Figure], rows: &[Row]) -> Vec<&'a Figure> {
+    let is_used = |figure: &&Figure| rows.iter().any(|row| row.cells.contains_key(&figure.key));
+    figures.iter().filter(is_used).collect()
+}
+
 /// What stands in a cell, without the unit.
 pub(super) fn words(cell: Option<&Cell>) -> String {
     match cell {
@@ -44,7 +76,8 @@ pub(super) fn words(cell: Option<&Cell>) -> String {
 }
 
 fn table(figures: &[Figure], rows: &[Row]) -> Table {
-    let headings: Vec<String> = figures.iter().map(heading).collect();
+    let figures = columns(figures, rows);
+    let headings: Vec<String> = figures.iter().map(|figure| heading(figure)).collect();
     let headings: Vec<&str> = std::iter::once("")
         .chain(headings.iter().map(String::as_str))
         .collect();

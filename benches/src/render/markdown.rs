@@ -1,0 +1,198 @@
+//! `RESULTS.md`.
+
+use super::text::{cases, columns, heading, words};
+use super::verdict::{Verdict, Winner, best, tally, verdicts};
+use super::xml::append;
+use super::{circumstances, plot_path, plotted};
+use crate::results::{Measured, Results};
+use crate::section::{Figure, Row};
+
+/// The whole document.
+pub(super) fn document(results: &Results) -> String {
+    let mut text = String::from(
+        "# Results\n\n\
+         Made by `cargo xtask bench-peers`; do not edit: run it again. How to read it, and the limits of each figure: \
+         [README.md](/benches/README.md). As a page: [results.html](results.html). Earlier figures: [HISTORY.md](/benches/HISTORY.md).\n\n\
+         Ours are **bold**; ★ marks the best of a case, floors and yardsticks left out. A word in a cell says why there is no number.\n",
+    );
+    machine(&mut text, results);
+    overview(&mut text, results);
+    for measured in &results.sections {
+        section(&mut text, measured);
+    }
+    text
+}
+
+fn machine(text: &mut String, results: &Results) {
+    let mut machines: Vec<String> = Vec::new();
+    for measured in &results.sections {
+        let machine = measured.section.conditions.machine();
+        if !machines.contains(&machine) {
+            machines.push(machine);
+        }
+    }
+    for machine in machines {
+        append(text, format_args!("\nMachine: {machine}.\n"));
+    }
+    if results.sections.is_empty() {
+        text.push_str("\nNothing is measured yet.\n");
+        return;
+    }
+    append(
+        text,
+        format_args!("\nThe last command: `{}`.\n", results.command),
+    );
+    if !results.programs.is_empty() {
+        let programs = results.programs.iter();
+        let programs: Vec<String> = programs
+            .map(|(name, version)| format!("{name} {version}"))
+            .collect();
+        append(text, format_args!("\nPrograms: {}.\n", programs.join(", ")));
+    }
+}
+
+fn overview(text: &mut String, results: &Results) {
+    let all: Vec<_> = results
+        .sections
+        .iter()
+        .flat_map(|m| verdicts(&m.section))
+        .collect();
+    if all.is_empty() {
+        return;
+    }
+    append(
+        text,
+        format_args!("\n## Who wins\n\n{}\n", tally(all.iter())),
+    );
+    let lost: Vec<&Verdict<'_>> = all
+        .iter()
+        .filter(|verdict| matches!(verdict.winner(), Winner::Theirs(_) | Winner::OnlyTheirs))
+        .collect();
+    if !lost.is_empty() {
+        text.push_str("\nWhere another wins:\n\n");
+    }
+    for verdict in lost {
+        let who = verdict.theirs.map_or("", |side| side.subject);
+        append(
+            text,
+            format_args!("- {}: {who}, {}\n", verdict.what(), verdict.words()),
+        );
+    }
+    text.push_str("\n| | ours | best of theirs | verdict | against the best with NTS |\n|---|---|---|---|---|\n");
+    for measured in &results.sections {
+        for verdict in verdicts(&measured.section) {
+            let side = |(value, subject): (String, &str)| match subject {
+                "" => value,
+                _ => format!("{value} ({subject})"),
+            };
+            let nts = verdict.nts.map_or(String::new(), |nts| {
+                format!(
+                    "{}, {}",
+                    verdict.words_against(Some(&nts)),
+                    verdict.value(&nts)
+                )
+            });
+            line(
+                text,
+                &[
+                    verdict.what(),
+                    side(verdict.of_ours()),
+                    side(verdict.of_theirs()),
+                    emphasised(&verdict),
+                    nts,
+                ],
+            );
+        }
+    }
+}
+
+fn emphasised(verdict: &Verdict<'_>) -> String {
+    match verdict.winner() {
+        Winner::Ours(_) => format!("**{}**", verdict.words()),
+        _ => verdict.words(),
+    }
+}
+
+fn section(text: &mut String, measured: &Measured) {
+    let section = &measured.section;
+    append(text, format_args!("\n## {}\n\n", section.title));
+    if !section.question.is_empty() {
+        append(text, format_args!("{} ", section.question));
+    }
+    append(
+        text,
+        format_args!(
+            "{}; alone by `{}`.\n",
+            circumstances(measured),
+            section.command
+        ),
+    );
+    if let Some(reason) = &measured.failure {
+        append(text, format_args!("\nNot measured: {}.\n", cell(reason)));
+    }
+    for figure in plotted(measured) {
+        let path = plot_path(measured, figure);
+        append(text, format_args!("\n![{}]({path})\n", heading(figure)));
+    }
+    for (case, rows) in cases(&section.rows) {
+        append(text, format_args!("\n**{}**\n\n", cell(case)));
+        table(text, &section.figures, rows);
+    }
+    if !section.notes.is_empty() {
+        text.push('\n');
+    }
+    for note in &section.notes {
+        append(text, format_args!("- {note}\n"));
+    }
+}
+
+fn table(text: &mut String, figures: &[Figure], rows: &[Row]) {
+    let figures = columns(figures, rows);
+    let headings = figures.iter().map(|figure| heading(figure));
+    line(
+        text,
+        &std::iter::once(String::new())
+            .chain(headings)
+            .collect::<Vec<_>>(),
+    );
+    append(
+        text,
+        format_args!("|---|{}\n", "---:|".repeat(figures.len())),
+    );
+    let bests: Vec<Option<&Row>> = figures.iter().map(|figure| best(figure, rows)).collect();
+    for row in rows {
+        let bold = if row.ours { "**" } else { "" };
+        let mut cells = vec![format!("{bold}{}{bold}", row.subject)];
+        for (figure, best) in figures.iter().zip(&bests) {
+            let star = if best.is_some_and(|best| std::ptr::eq(best, row)) {
+                " ★"
+            } else {
+                ""
+            };
+            let cell = row.cells.get(&figure.key);
+            let bold = if cell.is_some() { bold } else { "" };
+            cells.push(format!("{bold}{}{bold}{star}", words(cell)));
+        }
+        line(text, &cells);
+    }
+}
+
+fn line(text: &mut String, cells: &[String]) {
+    let cells: Vec<String> = cells.iter().map(|words| cell(words)).collect();
+    append(text, format_args!("| {} |\n", cells.join(" | ")));
+}
+
+/// Words that stay in their cell.
+fn cell(words: &str) -> String {
+    words.replace('|', "\\|").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stay_in_their_cell() {
+        assert_eq!(cell("|offset|\nis"), "\\|offset\\| is");
+    }
+}

@@ -1,0 +1,392 @@
+//! Who wins: the best of ours against the best of theirs, for every figure that is plotted.
+
+use crate::section::{Better, Cell, Figure, Row, Section};
+
+use super::number::{factor, number, with_unit};
+use super::text::cases;
+
+/// One figure under one case.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Verdict<'a> {
+    pub(super) figure: &'a Figure,
+    pub(super) case: &'a str,
+    /// None where none of ours has a figure.
+    pub(super) ours: Option<Side<'a>>,
+    /// None where none of theirs has a figure.
+    pub(super) theirs: Option<Side<'a>>,
+    /// Why none of ours has one.
+    ours_word: Option<&'a str>,
+    /// Why none of theirs has one.
+    theirs_word: Option<&'a str>,
+    /// The best of theirs that speaks NTS, where it is not the best of theirs anyway.
+    pub(super) nts: Option<Side<'a>>,
+}
+
+/// The best of one side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Side<'a> {
+    pub(super) subject: &'a str,
+    pub(super) value: f64,
+    rounds: &'a [f64],
+}
+
+/// How a comparison ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Winner {
+    /// By this factor; infinite against a zero.
+    Ours(f64),
+    /// By this factor; infinite against a zero.
+    Theirs(f64),
+    /// Less than [`EVEN`] apart.
+    Even,
+    /// None of theirs has a figure.
+    OnlyOurs,
+    /// None of ours has a figure.
+    OnlyTheirs,
+}
+
+/// What is closer than this is no victory.
+const EVEN: f64 = 1.05;
+
+/// Of percentages these count, as 96 of 100 runs answered is not as good as all.
+const EVEN_POINTS: f64 = 1.0;
+
+/// Every plotted figure that has a good way, under every case in which both sides took part.
+pub(super) fn verdicts(section: &Section) -> Vec<Verdict<'_>> {
+    let figures = section
+        .figures
+        .iter()
+        .filter(|figure| figure.plot && figure.better != Better::Neither);
+    figures
+        .flat_map(|figure| {
+            cases(&section.rows).filter_map(move |(case, rows)| verdict(figure, case, rows))
+        })
+        .collect()
+}
+
+/// The best of all in one case, ours and theirs; None where there are not two to compare.
+pub(super) fn best<'a>(figure: &Figure, rows: &'a [Row]) -> Option<&'a Row> {
+    let value = |row: &Row| row.cells.get(&figure.key).and_then(Cell::value);
+    let rows = rows.iter().filter(|row| !row.reference);
+    let order = |a: &&Row, b: &&Row| {
+        value(a)
+            .unwrap_or_default()
+            .total_cmp(&value(b).unwrap_or_default())
+    };
+    let rows = rows.filter(|row| value(row).is_some());
+    // One alone is not better than anybody.
+    if rows.clone().count() < 2 {
+        return None;
+    }
+    match figure.better {
+        Better::Less => rows.min_by(order),
+        Better::More => rows.max_by(order),
+        Better::Neither => None,
+    }
+}
+
+fn verdict<'a>(figure: &'a Figure, case: &'a str, rows: &'a [Row]) -> Option<Verdict<'a>> {
+    let taking_part = |ours: bool| {
+        rows.iter()
+            .any(|row| row.ours == ours && !row.reference && row.cells.contains_key(&figure.key))
+    };
+    if !taking_part(true) || !taking_part(false) {
+        return None;
+    }
+    let best_of = |wanted: fn(&Row) -> bool| side(figure, rows, wanted);
+    let ours = best_of(|row| row.ours);
+    let theirs = best_of(|row| !row.ours);
+    let nts = best_of(|row| !row.ours && speaks_nts(&row.subject))
+        .filter(|nts| theirs.is_none_or(|best| best.subject != nts.subject));
+    let word = |wanted: bool| {
+        let mut rows = rows
+            .iter()
+            .filter(|row| row.ours == wanted && !row.reference);
+        rows.find_map(|row| match row.cells.get(&figure.key)? {
+            Cell::Text(text) => Some(text.as_str()),
+            Cell::Number { .. } => None,
+        })
+    };
+    (ours.is_some() || theirs.is_some()).then_some(Verdict {
+        figure,
+        case,
+        ours,
+        theirs,
+        ours_word: word(true),
+        theirs_word: word(false),
+        nts,
+    })
+}
+
+fn side<'a>(figure: &Figure, rows: &'a [Row], wanted: fn(&Row) -> bool) -> Option<Side<'a>> {
+    let sides = rows
+        .iter()
+        .filter(|row| !row.reference && wanted(row))
+        .filter_map(|row| {
+            let cell = row.cells.get(&figure.key)?;
+            Some(Side {
+                subject: &row.subject,
+                value: cell.value()?,
+                rounds: cell.rounds(),
+            })
+        });
+    let order = |a: &Side<'_>, b: &Side<'_>| a.value.total_cmp(&b.value);
+    match figure.better {
+        Better::More => sides.max_by(order),
+        _ => sides.min_by(order),
+    }
+}
+
+fn speaks_nts(subject: &str) -> bool {
+    subject
+        .split(|c: char| !c.is_alphanumeric())
+        .any(|word| word == "NTS")
+}
+
+impl Verdict<'_> {
+    /// The best of ours against the best of theirs.
+    pub(super) fn winner(&self) -> Winner {
+        self.against(self.theirs.as_ref())
+    }
+
+    /// The best of ours against this one.
+    pub(super) fn against(&self, theirs: Option<&Side<'_>>) -> Winner {
+        let (ours, theirs) = match (&self.ours, theirs) {
+            (Some(ours), Some(theirs)) => (ours.value, theirs.value),
+            (Some(_), None) => return Winner::OnlyOurs,
+            _ => return Winner::OnlyTheirs,
+        };
+        let (less, more) = (ours.min(theirs), ours.max(theirs));
+        let factor = match less {
+            _ if less == more => 1.0,
+            0.0.. => more / less,
+            // Below zero there is no "times as much".
+            _ => f64::INFINITY,
+        };
+        let ours_is_better = (ours < theirs) == (self.figure.better == Better::Less);
+        let is_even = match self.figure.unit.as_str() {
+            "%" => more - less < EVEN_POINTS,
+            _ => factor < EVEN,
+        };
+        match factor {
+            _ if is_even => Winner::Even,
+            _ if ours_is_better => Winner::Ours(factor),
+            _ => Winner::Theirs(factor),
+        }
+    }
+
+    /// Whether a round of the loser was better than one of the winner.
+    pub(super) fn rounds_overlap(&self) -> bool {
+        let (Some(ours), Some(theirs)) = (&self.ours, &self.theirs) else {
+            return false;
+        };
+        let span = |rounds: &[f64]| {
+            let least = rounds.iter().copied().reduce(f64::min)?;
+            let most = rounds.iter().copied().reduce(f64::max)?;
+            Some((least, most))
+        };
+        match (span(ours.rounds), span(theirs.rounds)) {
+            (Some(a), Some(b)) => a.0 <= b.1 && b.0 <= a.1,
+            _ => false,
+        }
+    }
+
+    /// In words: "ours ×19".
+    pub(super) fn words(&self) -> String {
+        let words = self.words_against(self.theirs.as_ref());
+        match self.rounds_overlap() && self.winner() != Winner::Even {
+            true => words + ", rounds overlap",
+            false => words,
+        }
+    }
+
+    /// How the best of ours does against this one, in words.
+    pub(super) fn words_against(&self, theirs: Option<&Side<'_>>) -> String {
+        let winner = self.against(theirs);
+        let points = match (&self.ours, theirs) {
+            (Some(ours), Some(theirs)) if self.figure.unit == "%" => {
+                Some(number((ours.value - theirs.value).abs()))
+            }
+            _ => None,
+        };
+        match (winner, points) {
+            (Winner::Ours(_), Some(points)) => format!("ours by {points} points"),
+            (Winner::Theirs(_), Some(points)) => format!("theirs by {points} points"),
+            _ => words(winner),
+        }
+    }
+
+    /// The figure and its case.
+    pub(super) fn what(&self) -> String {
+        match self.case {
+            "" => self.figure.heading.clone(),
+            case => format!("{}, {case}", self.figure.heading),
+        }
+    }
+
+    /// What ours gave and who of ours, such as "2.5 ms" and "tsq-adjtime"; else why there is no figure.
+    pub(super) fn of_ours(&self) -> (String, &str) {
+        self.side(self.ours.as_ref(), self.ours_word)
+    }
+
+    /// The same of theirs.
+    pub(super) fn of_theirs(&self) -> (String, &str) {
+        self.side(self.theirs.as_ref(), self.theirs_word)
+    }
+
+    fn side<'b>(&self, side: Option<&Side<'b>>, word: Option<&str>) -> (String, &'b str) {
+        match side {
+            Some(side) => (self.value(side), side.subject),
+            None => (word.unwrap_or("\u{2013}").into(), ""),
+        }
+    }
+
+    /// One side with its unit, such as "2.5 ms".
+    pub(super) fn value(&self, side: &Side<'_>) -> String {
+        with_unit(side.value, &self.figure.unit)
+    }
+}
+
+/// A winner in words.
+fn words(winner: Winner) -> String {
+    match winner {
+        Winner::Ours(by) if by.is_finite() => format!("ours ×{}", factor(by)),
+        Winner::Theirs(by) if by.is_finite() => format!("theirs ×{}", factor(by)),
+        Winner::Ours(_) => "ours".into(),
+        Winner::Theirs(_) => "theirs".into(),
+        Winner::Even => "even".into(),
+        Winner::OnlyOurs => "only ours has a figure".into(),
+        Winner::OnlyTheirs => "ours has no figure".into(),
+    }
+}
+
+/// How many comparisons we win, they win, and neither.
+pub(super) fn count<'a>(verdicts: impl Iterator<Item = &'a Verdict<'a>>) -> [u32; 3] {
+    let mut counts = [0; 3];
+    for verdict in verdicts {
+        counts[match verdict.winner() {
+            Winner::Ours(_) | Winner::OnlyOurs => 0,
+            Winner::Theirs(_) | Winner::OnlyTheirs => 1,
+            Winner::Even => 2,
+        }] += 1;
+    }
+    counts
+}
+
+/// The same in words.
+pub(super) fn tally<'a>(verdicts: impl Iterator<Item = &'a Verdict<'a>>) -> String {
+    let [ours, theirs, even] = count(verdicts);
+    format!(
+        "{} comparisons of the best of ours with the best of the others: ours is better in {ours}, another in {theirs}; \
+         {even} are even (less than 5 % or one percentage point apart).",
+        ours + theirs + even,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Conditions;
+
+    fn section(better: Better, rows: Vec<Row>) -> Section {
+        Section {
+            id: "x".into(),
+            title: "X".into(),
+            question: String::new(),
+            command: String::new(),
+            conditions: Conditions::now(),
+            figures: vec![Figure::new("a", "a", "ms", better).plotted()],
+            rows,
+            notes: Vec::new(),
+        }
+    }
+
+    fn row(subject: &str, ours: bool, cell: impl Into<Cell>) -> Row {
+        Row::new("c", subject, ours).with("a", cell)
+    }
+
+    fn winner(better: Better, ours: f64, theirs: f64) -> Winner {
+        let rows = vec![row("tsq", true, ours), row("ntp", false, theirs)];
+        verdicts(&section(better, rows))[0].winner()
+    }
+
+    #[test]
+    fn direction_decides_who_wins() {
+        assert_eq!(winner(Better::Less, 2.0, 4.0), Winner::Ours(2.0));
+        assert_eq!(winner(Better::More, 2.0, 4.0), Winner::Theirs(2.0));
+        assert_eq!(winner(Better::Less, 4.0, 2.0), Winner::Theirs(2.0));
+        assert_eq!(winner(Better::More, 4.0, 2.0), Winner::Ours(2.0));
+    }
+
+    #[test]
+    fn five_percent_is_the_limit_of_even() {
+        assert_eq!(winner(Better::Less, 1.0, 1.049), Winner::Even);
+        assert_eq!(winner(Better::Less, 1.0, 1.051), Winner::Ours(1.051));
+        assert_eq!(winner(Better::Less, 0.0, 0.0), Winner::Even);
+    }
+
+    #[test]
+    fn percentages_are_compared_by_points() {
+        let mut section = section(
+            Better::More,
+            vec![row("tsq", true, 100.0), row("ntp", false, 96.0)],
+        );
+        section.figures[0].unit = "%".into();
+        assert_eq!(verdicts(&section)[0].words(), "ours by 4 points");
+        section.rows[1] = row("ntp", false, 99.5);
+        assert_eq!(verdicts(&section)[0].words(), "even");
+    }
+
+    #[test]
+    fn zero_wins_without_a_factor() {
+        assert_eq!(words(winner(Better::Less, 0.0, 3.0)), "ours");
+        assert_eq!(words(winner(Better::Less, 3.0, 0.0)), "theirs");
+    }
+
+    #[test]
+    fn best_of_each_side_counts_and_references_do_not() {
+        let rows = vec![
+            row("tsq, streams", true, 5.0),
+            row("tsq, datagrams", true, 4.0),
+            row("chronyd, NTS", false, 6.0),
+            row("chronyd, NTP", false, 3.0),
+            row("silent", false, "no answer"),
+            Row::reference("c", "echo").with("a", 1.0),
+        ];
+        let section = section(Better::Less, rows);
+        let verdict = &verdicts(&section)[0];
+        assert_eq!(verdict.ours.unwrap().subject, "tsq, datagrams");
+        assert_eq!(verdict.theirs.unwrap().subject, "chronyd, NTP");
+        assert_eq!(verdict.against(verdict.nts.as_ref()), Winner::Ours(1.5));
+        let best = best(&section.figures[0], &section.rows).unwrap();
+        assert_eq!(best.subject, "chronyd, NTP");
+    }
+
+    #[test]
+    fn who_gives_no_figure_does_not_win() {
+        let rows = vec![row("tsq", true, "killed"), row("ntp", false, 3.0)];
+        let section = section(Better::Less, rows);
+        let verdict = &verdicts(&section)[0];
+        assert_eq!(verdict.winner(), Winner::OnlyTheirs);
+        assert_eq!(verdict.of_ours(), ("killed".into(), ""));
+        assert_eq!(verdict.of_theirs(), ("3 ms".into(), "ntp"));
+        assert_eq!(best(&section.figures[0], &section.rows), None);
+    }
+
+    #[test]
+    fn without_a_rival_there_is_no_verdict() {
+        let rows = vec![row("tsq", true, 1.0)];
+        assert_eq!(verdicts(&section(Better::Less, rows)), []);
+    }
+
+    #[test]
+    fn overlapping_rounds_are_said() {
+        let cell = |value, rounds: [f64; 2]| Cell::of(value, rounds);
+        let rows = vec![
+            row("tsq", true, cell(2.0, [2.0, 3.5])),
+            row("ntp", false, cell(3.0, [3.0, 4.0])),
+        ];
+        let section = section(Better::Less, rows);
+        assert_eq!(verdicts(&section)[0].words(), "ours ×1.50, rounds overlap");
+    }
+}
