@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,9 +47,14 @@ pub enum Measurement {
     Start(StartOptions),
     /// The error that the relay itself adds (needs the privilege of a real-time priority)
     Relay(relay::Options),
+    /// Every server and client once: what is here, and whether it works (needs root)
+    Peers,
     /// The plain UDP echo that `server` compares with
     #[command(hide = true)]
     EchoServer(EchoOptions),
+    /// Run a program that cannot set the clock
+    #[command(hide = true)]
+    NoClock(NoClockOptions),
     /// The asking side of `offset`
     #[command(hide = true)]
     OffsetClient(OffsetClientOptions),
@@ -241,6 +247,14 @@ pub enum EchoKind {
     Plain,
     /// The socket of tsq-net: batches, kernel receive timestamps, answers sent at once.
     Stamped,
+}
+
+/// Options of `no-clock`.
+#[derive(Debug, clap::Args)]
+pub struct NoClockOptions {
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub program: Vec<OsString>,
 }
 
 /// Options of `offset-client`.

@@ -7,8 +7,8 @@
 //! What it does not do: judge. It prints figures and the conditions they were taken under; a goal is
 //! a line in the issue, and a figure on a shared machine is worth most as a ratio to a peer's.
 //!
-//! No clock is ever set here: our client runs with `--dry-run`, chronyd with `-x` or `-Q`, ntpdig
-//! without options that set.
+//! No clock is ever set here: our client runs with `--dry-run`, and the programs of others, besides their own options
+//! for that, where [`no_clock`] keeps them from it.
 
 #![forbid(unsafe_code)]
 
@@ -20,8 +20,10 @@ mod interrupt;
 mod load;
 pub mod loss;
 mod namespace;
+pub mod no_clock;
 mod ntp;
 pub mod offset;
+pub mod peers;
 mod quantiles;
 pub mod relay;
 pub mod render;

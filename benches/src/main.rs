@@ -5,8 +5,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tsq_benches::args::{Args, Measurement, RenderOptions};
-use tsq_benches::{Error, all, cold, loss, offset, relay, render, serving, start};
+use tsq_benches::{
+    Args, Error, Measurement, RenderOptions, all, args, cold, loss, no_clock, offset, peers, relay,
+    render, serving, start,
+};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -48,6 +50,8 @@ fn older(args: &Args) -> Result<(), Error> {
         },
         Measurement::Loss(options) => loss::measure(options)?,
         Measurement::EchoServer(options) => return serving::echo::serve(options),
+        Measurement::Peers => return peers::check(),
+        Measurement::NoClock(options) => match no_clock::run(&options.program)? {},
         Measurement::OffsetClient(options) => return offset::client::run(options),
         _ => return Ok(()),
     };

@@ -1,7 +1,14 @@
 //! Network namespaces of our own: a path that nothing else uses, with every port free.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::Command;
+use std::thread;
+
+use rustix::io::Errno;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::Error;
 
@@ -32,6 +39,29 @@ impl Namespace {
         command
     }
 
+    /// Does `work` in a thread that is inside: its sockets are, and so are the threads and programs it starts.
+    ///
+    /// # Errors
+    /// It cannot be entered.
+    ///
+    /// # Panics
+    /// When `work` does.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+        let handle = File::open(Path::new(HANDLES).join(&self.name))?;
+        let done = thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let kind = Some(LinkNameSpaceType::Network);
+                move_into_link_name_space(handle.as_fd(), kind)?;
+                Ok::<T, Errno>(work())
+            });
+            match thread.join() {
+                Ok(done) => done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        });
+        Ok(done?)
+    }
+
     /// Joins two of them: this one has the address `ours`, the other `theirs` (with prefix lengths).
     ///
     /// # Errors
@@ -58,6 +88,8 @@ impl Drop for Namespace {
     }
 }
 
+/// Where `ip netns` keeps them.
+const HANDLES: &str = "/run/netns";
 const DEVICE: &str = "veth0";
 
 fn ip(args: &[&str]) -> Result<(), Error> {
