@@ -5,10 +5,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tsq_benches::{
-    Args, Error, Measurement, RenderOptions, all, args, cold, loss, no_clock, offset, peers, relay,
-    render, serving, start,
-};
+use tsq_benches::args::{Args, Measurement, RenderOptions};
+use tsq_benches::{Error, all, cold, loss, no_clock, offset, peers, relay, render, serving, start};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
