@@ -68,11 +68,9 @@ pub fn run(options: &AllOptions) -> Result<Outcome, Error> {
             effort.time.as_secs()
         );
         let measured = measure(entry, &effort);
-        if interrupt.came() {
-            eprintln!("interrupted: {title} is left out");
-            break;
-        }
         match &measured.failure {
+            // What it had before is better than that it was interrupted.
+            Some(_) if interrupt.came() => break,
             Some(reason) => {
                 failures += 1;
                 eprintln!("      failed after {:.0} s: {reason}", measured.seconds);
@@ -82,6 +80,12 @@ pub fn run(options: &AllOptions) -> Result<Outcome, Error> {
         results.put(measured);
         results.in_order(&SECTIONS.iter().map(|entry| entry.id).collect::<Vec<_>>());
         results.write(&file)?;
+        if interrupt.came() {
+            break;
+        }
+    }
+    if interrupt.came() {
+        eprintln!("interrupted: the sections that were not measured are left as they were");
     }
     if file.exists() {
         render::files(&file, &options.out, options.readme.as_deref())?;

@@ -26,9 +26,17 @@ pub(super) fn tick(value: f64) -> String {
 
 /// The same with its unit.
 pub(super) fn with_unit(value: f64, unit: &str) -> String {
-    match unit {
+    match self::unit(unit) {
         "" => number(value),
-        _ => format!("{} {unit}", number(value)),
+        unit => format!("{} {unit}", number(value)),
+    }
+}
+
+/// A unit as people write it.
+pub(super) fn unit(unit: &str) -> &str {
+    match unit {
+        "us" => "µs",
+        _ => unit,
     }
 }
 
@@ -104,6 +112,7 @@ mod tests {
         assert_eq!(number(0.000_000_2), "0.00000020");
         assert_eq!(with_unit(12.0, "ms"), "12 ms");
         assert_eq!(with_unit(12.0, ""), "12");
+        assert_eq!(with_unit(12.0, "us"), "12 µs");
     }
 
     #[test]

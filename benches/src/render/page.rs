@@ -216,15 +216,13 @@ fn section(text: &mut String, measured: &Measured) {
             ),
         );
     }
-    if !section.rows.is_empty() {
-        let open = if any { "" } else { " open" };
-        append(
-            text,
-            format_args!("<details{open}><summary>All figures</summary>\n"),
-        );
-        for (case, rows) in cases(&section.rows) {
-            table(text, case, &section.figures, rows);
-        }
+    if any && !section.rows.is_empty() {
+        text.push_str("<details><summary>All figures</summary>\n");
+    }
+    for (case, rows) in cases(&section.rows) {
+        table(text, case, &section.figures, rows);
+    }
+    if any && !section.rows.is_empty() {
         text.push_str("</details>\n");
     }
     notes(text, measured);

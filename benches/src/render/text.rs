@@ -2,7 +2,7 @@
 
 use tsq_perf::Table;
 
-use super::number::number;
+use super::number::{self, number};
 use super::verdict::verdicts;
 use crate::results::Results;
 use crate::section::{Cell, Figure, Row, Section};
@@ -27,12 +27,14 @@ pub(crate) fn text(section: &Section) -> String {
 pub fn short_verdicts(results: &Results) -> String {
     let mut table = Table::new(&["", "ours", "best of theirs", "verdict", "who of theirs"]);
     let mut failures = String::new();
+    let mut compared = 0;
     for measured in &results.sections {
         let section = &measured.section;
         if let Some(reason) = &measured.failure {
             failures += &format!("{}: not measured: {reason}\n", section.id);
         }
         for verdict in verdicts(section) {
+            compared += 1;
             let (ours, (theirs, who)) = (verdict.of_ours().0, verdict.of_theirs());
             table.row([
                 format!("{}: {}", section.id, verdict.what()),
@@ -43,7 +45,10 @@ pub fn short_verdicts(results: &Results) -> String {
             ]);
         }
     }
-    format!("{table}{failures}")
+    match compared {
+        0 => failures,
+        _ => format!("{table}{failures}"),
+    }
 }
 
 /// The rows of each case, which stand together.
@@ -52,11 +57,11 @@ pub(super) fn cases(rows: &[Row]) -> impl Iterator<Item = (&str, &[Row])> {
         .map(|rows| (rows[0].case.as_str(), rows))
 }
 
-/// The heading of a column, with its unit.
+/// The heading of a column, with its unit, which a line does not break off.
 pub(super) fn heading(figure: &Figure) -> String {
     match figure.unit.as_str() {
         "" => figure.heading.clone(),
-        unit => format!("{}, {unit}", figure.heading),
+        unit => format!("{},\u{a0}{}", figure.heading, number::unit(unit)),
     }
 }
 

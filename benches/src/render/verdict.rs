@@ -64,7 +64,7 @@ pub(super) fn verdicts(section: &Section) -> Vec<Verdict<'_>> {
         .collect()
 }
 
-/// The best of all in one case, ours and theirs; None where there are not two to compare.
+/// The best of all in one case, ours and theirs; None where there is nobody to compare with.
 pub(super) fn best<'a>(figure: &Figure, rows: &'a [Row]) -> Option<&'a Row> {
     let value = |row: &Row| row.cells.get(&figure.key).and_then(Cell::value);
     let rows = rows.iter().filter(|row| !row.reference);
@@ -74,8 +74,8 @@ pub(super) fn best<'a>(figure: &Figure, rows: &'a [Row]) -> Option<&'a Row> {
             .total_cmp(&value(b).unwrap_or_default())
     };
     let rows = rows.filter(|row| value(row).is_some());
-    // One alone is not better than anybody.
-    if rows.clone().count() < 2 {
+    // One alone is not better than anybody, and ours are not rivals of each other.
+    if rows.clone().count() < 2 || rows.clone().all(|row| row.ours) {
         return None;
     }
     match figure.better {
@@ -374,9 +374,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_rival_there_is_no_verdict() {
-        let rows = vec![row("tsq", true, 1.0)];
-        assert_eq!(verdicts(&section(Better::Less, rows)), []);
+    fn without_a_rival_there_is_no_verdict_and_no_best() {
+        let rows = vec![
+            row("tsq, datagrams", true, 1.0),
+            row("tsq, streams", true, 2.0),
+        ];
+        let section = section(Better::Less, rows);
+        assert_eq!(verdicts(&section), []);
+        assert_eq!(best(&section.figures[0], &section.rows), None);
     }
 
     #[test]

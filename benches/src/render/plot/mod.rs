@@ -5,7 +5,7 @@
 
 mod scale;
 
-use super::number::{number, tick, with_unit};
+use super::number::{number, tick, unit, with_unit};
 use super::text::cases;
 use super::xml::{Escaped, append};
 use crate::section::{Better, Cell, Figure, Row, Section};
@@ -49,7 +49,7 @@ pub(super) fn hint(section: &Section, figure: &Figure) -> String {
         true => "",
         false => "logarithmic",
     };
-    let parts = [figure.unit.as_str(), way, axis];
+    let parts = [unit(&figure.unit), way, axis];
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join(", ")
 }
