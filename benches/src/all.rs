@@ -4,6 +4,7 @@
 //! so that a run that is killed leaves what it had.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::{Command, ExitCode};
@@ -13,6 +14,7 @@ use time::OffsetDateTime;
 
 use crate::args::AllOptions;
 use crate::interrupt::Interrupt;
+use crate::peers::{self, Tools};
 use crate::results::{Measured, Results};
 use crate::section::Section;
 use crate::sections::{Effort, Entry, SECTIONS};
@@ -55,6 +57,7 @@ pub fn run(options: &AllOptions) -> Result<Outcome, Error> {
         false => Results::default(),
     };
     results.command = command_line();
+    results.programs = programs();
     let wanted: Vec<&Entry> = SECTIONS.iter().filter(|e| wants(options, e.id)).collect();
     let mut budget = Budget::new(options.quick, &wanted);
     let mut failures = 0;
@@ -195,6 +198,14 @@ impl Budget {
             quick: self.quick,
         }
     }
+}
+
+/// What is measured, with what it says of its version.
+fn programs() -> BTreeMap<String, String> {
+    let theirs = peers::versions(&Tools::from_env()).into_iter();
+    let theirs = theirs.map(|(name, version)| (name.to_owned(), version));
+    let ours = ("TSQ".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    theirs.chain([ours]).collect()
 }
 
 /// To the minute, in UTC.

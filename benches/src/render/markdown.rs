@@ -3,7 +3,7 @@
 use super::text::{cases, columns, heading, words};
 use super::verdict::{Verdict, Winner, best, tally, verdicts};
 use super::xml::append;
-use super::{circumstances, plot_path, plotted};
+use super::{circumstances, plot_path, plotted, programs};
 use crate::results::{Measured, Results};
 use crate::section::{Figure, Row};
 
@@ -43,11 +43,7 @@ fn machine(text: &mut String, results: &Results) {
         format_args!("\nThe last command: `{}`.\n", results.command),
     );
     if !results.programs.is_empty() {
-        let programs = results.programs.iter();
-        let programs: Vec<String> = programs
-            .map(|(name, version)| format!("{name} {version}"))
-            .collect();
-        append(text, format_args!("\nPrograms: {}.\n", programs.join(", ")));
+        append(text, format_args!("\nPrograms: {}.\n", programs(results)));
     }
 }
 

@@ -5,7 +5,7 @@ use super::plot::{self, Layout};
 use super::text::{cases, columns, heading, words};
 use super::verdict::{Verdict, Winner, best, count, verdicts};
 use super::xml::{Escaped, append};
-use super::{circumstances, plotted};
+use super::{circumstances, plotted, programs};
 use crate::results::{Measured, Results};
 use crate::section::{Cell, Figure, Row};
 
@@ -287,13 +287,9 @@ fn table(text: &mut String, case: &str, figures: &[Figure], rows: &[Row]) {
 fn footer(text: &mut String, results: &Results) {
     text.push_str("<footer>\n");
     if !results.programs.is_empty() {
-        let programs = results.programs.iter();
-        let programs: Vec<String> = programs
-            .map(|(name, version)| format!("{name} {version}"))
-            .collect();
         append(
             text,
-            format_args!("<p>Programs: {}.</p>\n", Escaped(&programs.join(", "))),
+            format_args!("<p>Programs: {}.</p>\n", Escaped(&programs(results))),
         );
     }
     let rows: usize = results.sections.iter().map(|m| m.section.rows.len()).sum();
