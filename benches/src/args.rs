@@ -10,8 +10,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsq_perf::Transport;
 
-use crate::relay;
 use crate::sections::SECTIONS;
+use crate::{accuracy, relay};
 
 /// Measure TSQ's programs, and those of others beside them
 ///
@@ -37,8 +37,8 @@ pub enum Measurement {
     Render(RenderOptions),
     /// Processor time per request of a server under load
     Server(ServerOptions),
-    /// Error of the measured offset between two network namespaces (needs root)
-    Offset(OffsetOptions),
+    /// Error of the offset of single exchanges (needs root)
+    Accuracy(accuracy::Options),
     /// A one-shot client, from start to exit
     Cold(ColdOptions),
     /// A one-shot client over a path that loses packets
@@ -55,9 +55,6 @@ pub enum Measurement {
     /// Run a program that cannot set the clock
     #[command(hide = true)]
     NoClock(NoClockOptions),
-    /// The asking side of `offset`
-    #[command(hide = true)]
-    OffsetClient(OffsetClientOptions),
 }
 
 /// Options of `all`.
@@ -176,17 +173,6 @@ impl fmt::Display for Signing {
     }
 }
 
-/// Options of `offset`.
-#[derive(Debug, clap::Args)]
-pub struct OffsetOptions {
-    /// Exchanges of each measurement
-    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub exchanges: u32,
-    /// Microseconds from one exchange to the next
-    #[arg(long, value_name = "US", default_value_t = 1000)]
-    pub spacing: u64,
-}
-
 /// Options of `cold`.
 #[derive(Debug, clap::Args)]
 pub struct ColdOptions {
@@ -255,23 +241,6 @@ pub struct NoClockOptions {
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub program: Vec<OsString>,
-}
-
-/// Options of `offset-client`.
-#[derive(Debug, clap::Args)]
-pub struct OffsetClientOptions {
-    /// The server's address
-    #[arg(long, value_name = "ADDR")]
-    pub server: SocketAddr,
-    /// The pin of its certificate
-    #[arg(long, value_name = "PIN")]
-    pub pin: String,
-    /// Exchanges
-    #[arg(long, value_name = "N")]
-    pub exchanges: u32,
-    /// Microseconds from one exchange to the next
-    #[arg(long, value_name = "US")]
-    pub spacing: u64,
 }
 
 /// From a tenth of a second, for a figure worth printing, to an hour.

@@ -1,7 +1,7 @@
 //! Measures TSQ's programs, and those of others beside them in the same run.
 //!
-//! Each sub-command of `tsq-bench` is a module: [`serving`] (processor time per request), [`offset`]
-//! (error of the measured offset), [`cold`] (a one-shot client from start to exit), [`loss`] (the
+//! Each sub-command of `tsq-bench` is a module: [`serving`] (processor time per request), [`accuracy`]
+//! (error of single offsets), [`relay`] (that of the relay), [`cold`] (a one-shot client from start to exit), [`loss`] (the
 //! same over a path that loses packets) and [`start`] (a server's first answer). The figures are in `RESULTS.md`.
 //!
 //! What it does not do: judge. It prints figures and the conditions they were taken under; a goal is
@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accuracy;
 pub mod all;
 pub mod args;
 pub mod cold;
@@ -22,7 +23,6 @@ pub mod loss;
 mod namespace;
 pub mod no_clock;
 mod ntp;
-pub mod offset;
 pub mod peers;
 mod quantiles;
 pub mod relay;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tsq_benches::args::{Args, Measurement, RenderOptions};
-use tsq_benches::{Error, all, cold, loss, no_clock, offset, peers, relay, render, serving, start};
+use tsq_benches::{
+    Error, accuracy, all, cold, loss, no_clock, peers, relay, render, serving, start,
+};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -30,6 +32,7 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
             return render::files(results, out, readme.as_deref()).map(|()| ExitCode::SUCCESS);
         }
         Measurement::Start(options) => start::measure(options)?,
+        Measurement::Accuracy(options) => accuracy::measure(options)?,
         Measurement::Relay(options) => relay::measure(options)?,
         _ => return older(args).map(|()| ExitCode::SUCCESS),
     };
@@ -41,7 +44,6 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
 fn older(args: &Args) -> Result<(), Error> {
     let report = match &args.measurement {
         Measurement::Server(options) => serving::measure(options)?,
-        Measurement::Offset(options) => offset::measure(options)?,
         Measurement::Cold(options) => match cold::measure(options)? {
             Some(report) => report,
             None => return Ok(()),
@@ -50,7 +52,6 @@ fn older(args: &Args) -> Result<(), Error> {
         Measurement::EchoServer(options) => return serving::echo::serve(options),
         Measurement::Peers => return peers::check(),
         Measurement::NoClock(options) => match no_clock::run(&options.program)? {},
-        Measurement::OffsetClient(options) => return offset::client::run(options),
         _ => return Ok(()),
     };
     report.print(args.json);

@@ -65,7 +65,7 @@ pub fn measure(options: &Options) -> Result<Section, Error> {
             Figure::new("p95_us", "p95", "us", Better::Less),
             Figure::new("p99_us", "p99", "us", Better::Less),
             Figure::new("max_us", "max", "us", Better::Less),
-            Figure::new("mean_us", "mean, with its sign", "us", Better::Less),
+            Figure::new("mean_us", "mean, with its sign", "us", Better::Neither),
             Figure::new("packets", "packets", "", Better::Neither),
         ],
         rows: measured
@@ -141,14 +141,14 @@ impl OwnError {
             None => "not measured".into(),
         };
         format!(
-            "The relay's own error, measured just before, idle: later than asked by {} there and {} back; as offset {}.",
+            "The relay's own error, measured beside, idle: later than asked by {} there and {} back; as offset {}.",
             figures(&self.up),
             figures(&self.down),
             figures(&self.offsets())
         )
     }
 
-    fn extend(&mut self, other: Self) {
+    pub(crate) fn extend(&mut self, other: Self) {
         self.up.extend(other.up);
         self.down.extend(other.down);
     }

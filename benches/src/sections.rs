@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::args::StartOptions;
 use crate::section::Section;
-use crate::{Error, relay, start};
+use crate::{Error, accuracy, relay, start};
 
 /// What `tsq-bench all` measures.
 pub const SECTIONS: &[Entry] = &[
@@ -15,6 +15,12 @@ pub const SECTIONS: &[Entry] = &[
         title: "The relay's own error",
         share: 2,
         measure: |effort| relay::measure(&relay::Options::of(effort)),
+    },
+    Entry {
+        id: "accuracy",
+        title: "Error of the measured offset",
+        share: 9,
+        measure: |effort| accuracy::measure(&accuracy::Options::of(effort)),
     },
     Entry {
         id: "start",

@@ -1,40 +1,39 @@
-//! The asking side: exchanges on one kept connection, each measured by three kinds of stamps at once.
+//! Our exchanges on one kept connection, each measured by three kinds of stamps at once.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tsq_net::tls::Sessions;
 use tsq_net::{ConnId, Departure, Event, Stamp, StampSource};
 use tsq_proto::{FollowUp, HostTime, Nonce, Query, Request, Response, Sample};
 
 use tsq_perf::driver::{Arrived, Driver};
 
-use crate::args::OffsetClientOptions;
+use super::{SPACING, microseconds};
 use crate::{Error, trust};
 
-/// Measures, and prints one JSON object.
+/// Asks this server for so long, one request after the other.
 ///
 /// # Errors
 /// No connection, or an answer that is wrong.
-pub fn run(options: &OffsetClientOptions) -> Result<(), Error> {
-    let mut client = Client::connect(options)?;
-    let spacing = Duration::from_micros(options.spacing);
+pub(super) fn ask(server: SocketAddr, pin: &str, slice: Duration) -> Result<Outcome, Error> {
+    let mut client = Client::connect(server, pin)?;
     for _ in 0..WARM_UP {
-        client.exchange(Instant::now() + spacing)?;
+        client.exchange(Instant::now() + SPACING)?;
     }
+    let end = Instant::now() + slice;
     let mut outcome = Outcome::default();
-    for _ in 0..options.exchanges {
-        outcome.add(client.exchange(Instant::now() + spacing)?);
+    while Instant::now() < end {
+        outcome.add(client.exchange(Instant::now() + SPACING)?);
     }
     // For the follow-up of the last one.
-    let closing = client.exchange(Instant::now() + spacing)?;
+    let closing = client.exchange(Instant::now() + SPACING)?;
     outcome.follow(closing.as_ref());
-    println!("{}", outcome.json());
-    Ok(())
+    Ok(outcome)
 }
 
 /// Exchanges that are not counted: caches, branch predictors and QUIC's estimates settle.
-const WARM_UP: u32 = 50;
+const WARM_UP: u32 = 10;
 
 struct Client {
     driver: Driver,
@@ -61,9 +60,9 @@ struct Received {
 }
 
 impl Client {
-    fn connect(options: &OffsetClientOptions) -> Result<Self, Error> {
-        let mut driver = Driver::new(options.server)?;
-        let believed = trust::pinned(&options.pin, options.server)?;
+    fn connect(server: SocketAddr, pin: &str) -> Result<Self, Error> {
+        let mut driver = Driver::new(server)?;
+        let believed = trust::pinned(pin, server)?;
         let config = believed.config(Sessions::Forget)?;
         let conn = driver.port.connect(&config, believed.name())?;
         let deadline = Instant::now() + Duration::from_secs(5);
@@ -194,16 +193,19 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Both ends read one clock: more than this is no measurement error but a wrong answer.
 const SAME_CLOCK: Duration = Duration::from_secs(1);
 
-#[derive(Default)]
-struct Outcome {
-    lost: u64,
-    without_kernel: u64,
-    without_follow_up: u64,
+/// The offsets by each kind of stamps, in microseconds.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// By the kernel's four: with the departure that the server tells afterwards.
+    pub(super) followed: Vec<f64>,
+    /// By the kernel's, but for the server's departure.
+    pub(super) kernel: Vec<f64>,
+    /// By the client process's.
+    pub(super) user: Vec<f64>,
+    /// Exchanges without an answer in time.
+    pub(super) lost: u32,
     /// The last exchange, until its follow-up comes.
     last: Option<(Nonce, Sample)>,
-    followed: Vec<(i64, u128)>,
-    kernel: Vec<(i64, u128)>,
-    user: Vec<(i64, u128)>,
 }
 
 impl Outcome {
@@ -217,10 +219,7 @@ impl Outcome {
             .flat_map(|exchange| &exchange.follow_ups)
             .find(|follow_up| follow_up.nonce == nonce)
             .and_then(|told| sample.with_departure(told.departure, SAME_CLOCK).ok());
-        match corrected {
-            Some(sample) => self.followed.push(offset_and_delay(&sample)),
-            None => self.without_follow_up += 1,
-        }
+        self.followed.extend(corrected.as_ref().map(offset));
     }
 
     fn add(&mut self, exchange: Option<Exchange>) {
@@ -229,35 +228,14 @@ impl Outcome {
             self.lost += 1;
             return;
         };
-        self.user.push(offset_and_delay(&exchange.user));
-        match exchange.kernel {
-            Some(sample) => {
-                self.kernel.push(offset_and_delay(&sample));
-                self.last = Some((exchange.nonce, sample));
-            }
-            None => self.without_kernel += 1,
+        self.user.push(offset(&exchange.user));
+        if let Some(sample) = exchange.kernel {
+            self.kernel.push(offset(&sample));
+            self.last = Some((exchange.nonce, sample));
         }
-    }
-
-    fn json(&self) -> serde_json::Value {
-        let split = |pairs: &[(i64, u128)]| {
-            let (offsets, delays): (Vec<i64>, Vec<u64>) = pairs
-                .iter()
-                .map(|&(offset, delay)| (offset, u64::try_from(delay).unwrap_or(u64::MAX)))
-                .unzip();
-            json!({ "offset_ns": offsets, "delay_ns": delays })
-        };
-        json!({
-            "lost": self.lost,
-            "without_kernel_stamps": self.without_kernel,
-            "without_follow_up": self.without_follow_up,
-            "kernel+follow-up": split(&self.followed),
-            "kernel": split(&self.kernel),
-            "user": split(&self.user),
-        })
     }
 }
 
-fn offset_and_delay(sample: &Sample) -> (i64, u128) {
-    (sample.offset.as_nanos(), sample.delay.as_nanos())
+fn offset(sample: &Sample) -> f64 {
+    microseconds(sample.offset.as_nanos())
 }
