@@ -154,15 +154,26 @@ pub enum Cell {
 
 impl Cell {
     /// A figure with the rounds it was made from; a word where it is infinite or no number, which JSON cannot say.
+    ///
+    /// The results are kept for good: seven digits, and of more than [`Self::MOST_ROUNDS`] rounds every second, third
+    /// and so on.
     #[must_use]
     pub fn of(value: f64, rounds: impl Into<Vec<f64>>) -> Self {
-        let mut rounds = rounds.into();
-        rounds.retain(|round| round.is_finite());
+        let rounds: Vec<f64> = rounds.into();
+        let every = rounds.len().div_ceil(Self::MOST_ROUNDS).max(1);
+        let rounds = rounds.into_iter().step_by(every);
+        let rounds = rounds.filter(|round| round.is_finite());
         match value.is_finite() {
-            true => Self::Number { value, rounds },
+            true => Self::Number {
+                value: seven_digits(value),
+                rounds: rounds.map(seven_digits).collect(),
+            },
             false => "no number".into(),
         }
     }
+
+    /// More rounds than a plot can show.
+    pub const MOST_ROUNDS: usize = 100;
 
     /// The figure, where there is one.
     #[must_use]
@@ -181,6 +192,11 @@ impl Cell {
             Self::Text(_) => &[],
         }
     }
+}
+
+/// What is left out is noise of a float.
+fn seven_digits(value: f64) -> f64 {
+    format!("{value:.6e}").parse().unwrap_or(value)
 }
 
 impl From<f64> for Cell {
@@ -204,6 +220,15 @@ impl From<String> for Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_keep_seven_digits_and_a_hundred_rounds() {
+        let cell = Cell::of(40.307_000_000_000_7, vec![0.1 + 0.2; 1000]);
+        assert_eq!(cell.value(), Some(40.307));
+        assert_eq!(cell.rounds(), vec![0.3; 100]);
+        assert_eq!(Cell::from(1_234_567.0).value(), Some(1_234_567.0));
+        assert_eq!(Cell::of(1.0, vec![0.0; 101]).rounds().len(), 51);
+    }
 
     #[test]
     fn section_survives_its_json() {
