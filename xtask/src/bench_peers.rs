@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::chrony;
+use crate::peers;
 use crate::process::{Failure, cargo, run as run_command};
 use crate::tools::{self, Package};
 use crate::workspace::Workspace;
@@ -23,6 +24,9 @@ pub(crate) struct Args {
     /// Measure nothing: make tables, plots and the page from benches/results.json
     #[arg(long, conflicts_with_all = ["quick", "only", "skip"])]
     render: bool,
+    /// Measure nothing: only install the other programs, below the build folder
+    #[arg(long, conflicts_with_all = ["quick", "only", "skip", "render"])]
+    install_only: bool,
 }
 
 /// What the sections need besides the other projects' programs.
@@ -44,11 +48,15 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<(), Failure> {
     if args.render {
         return render(workspace);
     }
+    if args.install_only {
+        println!("in {}", peers::ready(workspace).display());
+        return Ok(());
+    }
     if !tools::is_root() {
         return Err(Failure::new(WITHOUT_ROOT));
     }
     tools::install_missing(&PACKAGES)?;
-    chrony::ready(workspace)?;
+    peers::ready(workspace);
     println!("building the programs as they are shipped (some minutes when anything changed)");
     let built = PROGRAMS.iter().flat_map(|package| ["-p", package]);
     run_command(
@@ -78,7 +86,8 @@ fn measure(workspace: &Workspace, args: &Args) -> Command {
         .arg("all")
         .current_dir(&workspace.root)
         .env("TSQ_BIN_DIR", &programs)
-        .env("TSQ_CHRONYD", chrony::program(workspace));
+        .env("TSQ_CHRONYD", chrony::program(workspace))
+        .env(peers::VARIABLE, peers::folder(workspace));
     if args.quick {
         // Too few rounds for the record.
         let folder = workspace.target.join("bench-peers");
@@ -137,6 +146,7 @@ mod tests {
             only: only.iter().map(ToString::to_string).collect(),
             skip: Vec::new(),
             render: false,
+            install_only: false,
         }
     }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::debian::unpack;
 use crate::process::{Failure, run, succeeds};
 use crate::tools::{apt_get, can_install};
 use crate::workspace::Workspace;
@@ -31,7 +32,7 @@ pub(crate) fn ready(workspace: &Workspace) -> Result<(), Failure> {
     let folder = folder(workspace);
     fs::create_dir_all(&folder)
         .map_err(|error| Failure::new(format!("cannot make {}: {error}", folder.display())))?;
-    unpack(&folder)?;
+    unpack(&["chrony"], &folder)?;
     if !starts(&program) && can_install() {
         run(apt_get()
             .args(["install", "--yes", "--no-install-recommends"])
@@ -52,29 +53,6 @@ fn folder(workspace: &Workspace) -> PathBuf {
 
 fn starts(program: &Path) -> bool {
     succeeds(Command::new(program).arg("--version"))
-}
-
-fn unpack(folder: &Path) -> Result<(), Failure> {
-    let mut download = apt_get();
-    download.args(["download", "chrony"]).current_dir(folder);
-    if !succeeds(&mut download) {
-        if can_install() {
-            run(apt_get().arg("update"))?;
-        }
-        run(&mut download)?;
-    }
-    let package = fs::read_dir(folder)
-        .ok()
-        .and_then(|mut entries| {
-            entries.find_map(|entry| {
-                let path = entry.ok()?.path();
-                path.extension()
-                    .is_some_and(|end| end == "deb")
-                    .then_some(path)
-            })
-        })
-        .ok_or_else(|| Failure::new("apt-get download chrony left no package"))?;
-    run(Command::new("dpkg-deb").arg("-x").arg(package).arg(folder))
 }
 
 /// What Debian's chronyd is linked with.

@@ -3,7 +3,7 @@
 mod configuration;
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -23,7 +23,7 @@ pub enum Kind {
     Chronyd,
     /// ntpd-rs: the same; with no source of its own it says that it is not synchronised.
     NtpdRs,
-    /// NTPsec's ntpd: NTP, at port 123 only. With no source of its own it says that it is not synchronised.
+    /// NTPsec's ntpd: NTP, at port 123 of an address that an interface has, such as 127.0.0.1, only.
     Ntpsec,
     /// busybox ntpd: NTP, at port 123 of every address only.
     Busybox,
@@ -129,8 +129,8 @@ impl PeerServer {
     ) -> Result<Self, Error> {
         let program = tools.find(kind.program())?;
         let address = unused_udp(address)?;
-        if kind.has_fixed_port() && address.port() != 123 {
-            return Err(format!("{} serves at port 123 only", kind.name()).into());
+        if kind.has_fixed_port() && address != NTP_HERE {
+            return Err(format!("{} serves at {NTP_HERE} only", kind.name()).into());
         }
         let nts = match nts {
             Some(nts) if kind.exchanges_keys() => Some(Nts {
@@ -235,6 +235,8 @@ impl PeerServer {
     }
 }
 
+/// Where those with a fixed port are.
+const NTP_HERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 123));
 const START_LIMIT: Duration = Duration::from_secs(15);
 
 fn command(

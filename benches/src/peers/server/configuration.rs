@@ -51,11 +51,12 @@ pub(super) fn ntpd_rs(address: SocketAddr, nts: Option<&Nts>, folder: &Path) -> 
     text
 }
 
+/// Out of the box it answers one host only so often.
 pub(super) fn ntpsec(address: SocketAddr) -> String {
     format!(
-        "interface ignore wildcard\ninterface ignore all\ninterface listen {}\n\
-         tos orphan 8 orphanwait 1\ndisable monitor\n",
-        address.ip()
+        "interface ignore wildcard\ninterface listen {ip}\nrestrict default nomodify noquery\n\
+         restrict {ip}\ntos orphan 8 orphanwait 1\n",
+        ip = address.ip()
     )
 }
 
