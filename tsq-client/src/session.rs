@@ -257,7 +257,6 @@ impl Session {
             Some(&self.wake),
             Some(until.saturating_duration_since(now)),
         )?;
-        self.wake.take();
         Ok(())
     }
 

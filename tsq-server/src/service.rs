@@ -185,7 +185,6 @@ impl Service {
             collect(&mut self.socket, &mut self.departures);
         }
         wait(&[&self.socket], Some(&self.wake), timeout)?;
-        self.wake.take();
         self.teller.refresh();
         loop {
             let count = self.receive(batch)?;

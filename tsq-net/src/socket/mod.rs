@@ -375,13 +375,18 @@ impl Default for Batch {
     }
 }
 
-/// Waits until one of `sockets` (or `wake`) has something to read, or until `timeout`.
+/// Waits until one of `sockets` (or `wake`) has something to read, or until `timeout`; forgets the wake-ups.
 ///
 /// # Errors
 /// Those of ppoll(2); an interrupting signal is not one.
 pub fn wait(sockets: &[&Socket], wake: Option<&Wake>, timeout: Option<Duration>) -> io::Result<()> {
     let fds = sockets.iter().map(|socket| socket.as_fd());
-    sys::poll(fds.chain(wake.map(AsFd::as_fd)), timeout)
+    let last = sys::poll(fds.chain(wake.map(AsFd::as_fd)), timeout)?;
+    // Asked only when it is due: a server under load waits thousands of times a second.
+    if let Some(wake) = wake.filter(|_| last) {
+        wake.take();
+    }
+    Ok(())
 }
 
 /// A packet is stamped by the network stack a little before it can be read; on a loaded host the

@@ -295,11 +295,11 @@ pub(super) fn receive_error(fd: BorrowedFd<'_>) -> io::Result<Option<Ancillary>>
     }
 }
 
-/// Waits until one of `fds` is readable or has an error queued, or until `timeout`.
+/// Waits until one of `fds` is readable or has an error queued, or until `timeout`; true if the last of them is.
 pub(super) fn poll<'a>(
     fds: impl Iterator<Item = BorrowedFd<'a>>,
     timeout: Option<Duration>,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let mut entries = fds.map(|fd| libc::pollfd {
         fd: fd.as_raw_fd(),
         events: libc::POLLIN,
@@ -338,8 +338,8 @@ pub(super) fn poll<'a>(
             std::ptr::null(),
         )
     }) {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-        other => other.map(drop),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        other => other.map(|_| entries.last().is_some_and(|entry| entry.revents != 0)),
     }
 }
 

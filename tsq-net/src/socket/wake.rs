@@ -36,14 +36,10 @@ impl Wake {
         Waker(Arc::clone(&self.sender))
     }
 
-    /// Forgets the wake-ups that have come; true if there was one.
-    pub fn take(&self) -> bool {
+    /// Forgets the wake-ups that have come.
+    pub(super) fn take(&self) {
         let mut bytes = [0; 64];
-        let mut any = false;
-        while matches!((&self.receiver).read(&mut bytes), Ok(n) if n > 0) {
-            any = true;
-        }
-        any
+        while matches!((&self.receiver).read(&mut bytes), Ok(n) if n > 0) {}
     }
 }
 

@@ -10,7 +10,7 @@ use rustls::server::StoresServerSessions;
 ///
 /// That a session is used up is what keeps a copied first flight from being answered twice; the TLS
 /// library takes early data from no other kind of ticket. The library's own store searches all entries
-/// for each that it removes, and holds 256: two for each client, so the last 128 clients.
+/// for each that it removes, and holds 256.
 #[derive(Debug, Default)]
 pub(super) struct Issued {
     entries: Mutex<Entries>,

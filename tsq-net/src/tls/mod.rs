@@ -99,6 +99,8 @@ pub fn server_counting(
     tls.alpn_protocols = vec![ALPN_DRAFT.to_vec(), ALPN_DEPLOYED.to_vec()];
     // tsq: C3
     tls.max_early_data_size = u32::MAX;
+    // Each connection takes one ticket and brings the next: a second one costs time and memory for nobody.
+    tls.send_tls13_tickets = 1;
     tls.session_storage = Arc::new(Issued::counting(resumed));
     let quic = QuicServerConfig::with_initial(Arc::new(tls), initial_suite())
         .map_err(|error| rustls::Error::General(error.to_string()))?;

@@ -61,7 +61,7 @@ pub struct LimitArgs {
     pub max_requests_per_second: u32,
 
     /// Streams a client may have open at once on a connection
-    #[arg(long, value_name = "N", default_value = "16", value_parser = value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value = "8", value_parser = value_parser!(u16).range(1..=1000))]
     pub max_streams: u16,
 
     /// Bytes that are buffered for a connection, each way
