@@ -159,7 +159,7 @@ fn said(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Shares out the time of a run; what a section leaves over goes to no other, so that runs can be compared, but one
-/// that takes too long takes it from those after it.
+/// that takes too long takes some from those after it.
 struct Budget {
     quick: bool,
     whole: Duration,
@@ -171,6 +171,9 @@ struct Budget {
 /// Of all sections together. The rest of the twenty and three minutes builds and installs.
 const FULL: Duration = Duration::from_secs(15 * 60);
 const QUICK: Duration = Duration::from_secs(150);
+
+/// However late a run is, a section has this part of its time: with less it would measure nothing.
+const LEAST: u32 = 3;
 
 impl Budget {
     /// A run of some sections gives each what it has in a whole run.
@@ -194,7 +197,7 @@ impl Budget {
         let rest = left * share / self.shares_left.max(1);
         self.shares_left = self.shares_left.saturating_sub(share);
         Effort {
-            time: fair.min(rest),
+            time: rest.clamp(fair / LEAST, fair),
             quick: self.quick,
         }
     }
@@ -279,11 +282,11 @@ mod tests {
     }
 
     #[test]
-    fn section_that_overran_takes_it_from_those_after_it() {
+    fn section_that_overran_takes_some_from_those_after_it() {
         let (one, two) = (entry(1, |_| Err("".into())), entry(1, |_| Err("".into())));
         let mut budget = Budget::new(false, &[&one, &two]);
         budget.next(one.share);
         budget.end = Instant::now();
-        assert_eq!(budget.next(two.share).time, Duration::ZERO);
+        assert_eq!(budget.next(two.share).time, budget.whole / 2 / LEAST);
     }
 }

@@ -72,6 +72,16 @@ impl Figure {
         }
     }
 
+    /// The rounds behind a cell as they compare: by their size where less is better, as errors are kept with their signs.
+    #[must_use]
+    pub fn rounds(&self, cell: &Cell) -> Vec<f64> {
+        let rounds = cell.rounds().iter().copied();
+        match self.better {
+            Better::Less => rounds.map(f64::abs).collect(),
+            _ => rounds.collect(),
+        }
+    }
+
     /// The same, with a plot.
     #[must_use]
     pub fn plotted(self) -> Self {

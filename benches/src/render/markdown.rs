@@ -48,35 +48,48 @@ fn machine(text: &mut String, results: &Results) {
 }
 
 fn overview(text: &mut String, results: &Results) {
-    let all: Vec<_> = results
+    let all: Vec<(&str, Verdict<'_>)> = results
         .sections
         .iter()
-        .flat_map(|m| verdicts(&m.section))
+        .flat_map(|measured| {
+            let section = &measured.section;
+            let verdicts = verdicts(section).into_iter();
+            verdicts.map(|verdict| (section.title.as_str(), verdict))
+        })
         .collect();
     if all.is_empty() {
         return;
     }
-    append(
-        text,
-        format_args!("\n## Who wins\n\n{}\n", tally(all.iter())),
-    );
-    let lost: Vec<&Verdict<'_>> = all
+    let tally = tally(all.iter().map(|(_, verdict)| verdict));
+    append(text, format_args!("\n## Who wins\n\n{tally}\n"));
+    let mut lost = all
         .iter()
-        .filter(|verdict| matches!(verdict.winner(), Winner::Theirs(_) | Winner::OnlyTheirs))
-        .collect();
-    if !lost.is_empty() {
+        .filter(|(_, verdict)| matches!(verdict.winner(), Winner::Theirs(_) | Winner::OnlyTheirs))
+        .peekable();
+    if lost.peek().is_some() {
         text.push_str("\nWhere another wins:\n\n");
     }
-    for verdict in lost {
-        let who = verdict.theirs.map_or("", |side| side.subject);
+    for (section, verdict) in lost {
         append(
             text,
-            format_args!("- {}: {who}, {}\n", verdict.what(), verdict.words()),
+            format_args!(
+                "- {section}: {}: {}, {}\n",
+                verdict.what(),
+                verdict.of_theirs().1,
+                verdict.words()
+            ),
         );
     }
     text.push_str("\n| | ours | best of theirs | verdict | against the best with NTS |\n|---|---|---|---|---|\n");
     for measured in &results.sections {
-        for verdict in verdicts(&measured.section) {
+        let verdicts = verdicts(&measured.section);
+        if !verdicts.is_empty() {
+            append(
+                text,
+                format_args!("| **{}** | | | | |\n", cell(&measured.section.title)),
+            );
+        }
+        for verdict in verdicts {
             let side = |(value, subject): (String, &str)| match subject {
                 "" => value,
                 _ => format!("{value} ({subject})"),

@@ -1,5 +1,6 @@
 //! Who wins: the best of ours against the best of theirs, for every figure that is plotted.
 
+use crate::Quantiles;
 use crate::section::{Better, Cell, Figure, Row, Section};
 
 use super::number::{factor, number, with_unit};
@@ -27,7 +28,8 @@ pub(super) struct Verdict<'a> {
 pub(super) struct Side<'a> {
     pub(super) subject: &'a str,
     pub(super) value: f64,
-    rounds: &'a [f64],
+    /// The quarter and the three quarters of its rounds.
+    middle: Option<(f64, f64)>,
 }
 
 /// How a comparison ends.
@@ -127,7 +129,7 @@ fn side<'a>(figure: &Figure, rows: &'a [Row], wanted: fn(&Row) -> bool) -> Optio
             Some(Side {
                 subject: &row.subject,
                 value: cell.value()?,
-                rounds: cell.rounds(),
+                middle: middle(&figure.rounds(cell)),
             })
         });
     let order = |a: &Side<'_>, b: &Side<'_>| a.value.total_cmp(&b.value);
@@ -135,6 +137,11 @@ fn side<'a>(figure: &Figure, rows: &'a [Row], wanted: fn(&Row) -> bool) -> Optio
         Better::More => sides.max_by(order),
         _ => sides.min_by(order),
     }
+}
+
+fn middle(rounds: &[f64]) -> Option<(f64, f64)> {
+    let rounds = Quantiles::of(rounds.iter().copied())?;
+    Some((rounds.percentile(25), rounds.percentile(75)))
 }
 
 fn speaks_nts(subject: &str) -> bool {
@@ -175,17 +182,12 @@ impl Verdict<'_> {
         }
     }
 
-    /// Whether a round of the loser was better than one of the winner.
+    /// Whether the middle halves of the rounds overlap: then the difference is within their noise.
     pub(super) fn rounds_overlap(&self) -> bool {
         let (Some(ours), Some(theirs)) = (&self.ours, &self.theirs) else {
             return false;
         };
-        let span = |rounds: &[f64]| {
-            let least = rounds.iter().copied().reduce(f64::min)?;
-            let most = rounds.iter().copied().reduce(f64::max)?;
-            Some((least, most))
-        };
-        match (span(ours.rounds), span(theirs.rounds)) {
+        match (ours.middle, theirs.middle) {
             (Some(a), Some(b)) => a.0 <= b.1 && b.0 <= a.1,
             _ => false,
         }
@@ -393,5 +395,13 @@ mod tests {
         ];
         let section = section(Better::Less, rows);
         assert_eq!(verdicts(&section)[0].words(), "ours ×1.50, rounds overlap");
+        // Errors with their signs: their sizes compare.
+        let outlier = Cell::of(2.0, [2.0, -2.1, -2.2, 2.1, -9.0]);
+        let apart = [row("tsq", true, outlier), section.rows[1].clone()];
+        let section = Section {
+            rows: apart.into(),
+            ..section
+        };
+        assert_eq!(verdicts(&section)[0].words(), "ours ×1.50");
     }
 }

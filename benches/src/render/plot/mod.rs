@@ -59,11 +59,7 @@ fn scale(section: &Section, figure: &Figure) -> Scale {
         .rows
         .iter()
         .filter_map(|row| row.cells.get(&figure.key));
-    let values = cells.flat_map(|cell| {
-        cell.value()
-            .into_iter()
-            .chain(cell.rounds().iter().copied())
-    });
+    let values = cells.flat_map(|cell| cell.value().into_iter().chain(figure.rounds(cell)));
     Scale::of(&values.collect::<Vec<_>>())
 }
 
@@ -173,6 +169,7 @@ impl Plot<'_> {
             _ if row.reference => "floor",
             _ => "theirs",
         };
+        let rounds = self.figure.rounds(cell);
         let (left, right) = self.layout.axis();
         let (name_y, middle) = match self.layout {
             Layout::Wide => (self.y + 16.0, self.y + 11.5),
@@ -190,17 +187,18 @@ impl Plot<'_> {
                  <text class=\"name\" x=\"0\" y=\"{name_y}\">{}</text>",
                 Escaped(&row.subject),
                 Escaped(&words),
-                rounds_in_words(cell),
+                rounds_in_words(&rounds),
                 Escaped(&shortened(&row.subject, self.layout.longest_name())),
             ),
         );
-        match cell {
-            Cell::Number { value, rounds } => self.marks(*value, rounds, middle),
-            Cell::Text(_) => {}
+        if let Some(value) = cell.value() {
+            self.marks(value, &rounds, middle);
         }
+        // A word may stand where the marks would.
         let room = match self.layout {
-            Layout::Wide => 15,
-            Layout::Narrow => 16,
+            _ if cell.value().is_some() => 16,
+            Layout::Wide => 60,
+            Layout::Narrow => 50_usize.saturating_sub(row.subject.chars().count()).max(12),
         };
         let kind = if cell.value().is_some() {
             "value"
@@ -296,8 +294,7 @@ fn spread(rounds: &[f64]) -> Vec<f64> {
     sorted.into_iter().step_by(every).chain(last).collect()
 }
 
-fn rounds_in_words(cell: &Cell) -> String {
-    let rounds = cell.rounds();
+fn rounds_in_words(rounds: &[f64]) -> String {
     let least = rounds.iter().copied().reduce(f64::min);
     let most = rounds.iter().copied().reduce(f64::max);
     match (least, most) {
