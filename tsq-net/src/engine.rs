@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn_proto::{
-    ClientConfig, ConnectError, Connection, ConnectionEvent, ConnectionHandle, DatagramEvent, Dir,
-    Endpoint, EndpointConfig, Incoming, SendDatagramError, ServerConfig, StreamId, VarInt,
+    ClientConfig, ConnectError, Connection, ConnectionHandle, Endpoint, EndpointConfig,
+    ServerConfig, VarInt,
 };
 
 use crate::arena::Arena;
@@ -18,12 +18,14 @@ use crate::stamp::Stamp;
 use crate::timers::Timers;
 
 mod admission;
+mod arrival;
 mod guard;
+mod messages;
 mod slot;
 
-use admission::Everybody;
 pub use admission::{Admission, Attempt, Verdict};
 use guard::{Guard, Weight};
+pub use messages::{OpenError, SendError};
 use slot::Slot;
 
 /// The QUIC state machine of an endpoint: packets and time in, events and packets out.
@@ -94,38 +96,6 @@ pub struct Carries {
     pub datagrams: u64,
     /// Stream frames, retransmitted ones included.
     pub stream_frames: u64,
-}
-
-/// Why a message was not queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// The connection is over.
-    Closed,
-    /// The peer takes no datagrams.
-    Unsupported,
-    /// The message does not fit a packet, or the window.
-    TooLarge,
-}
-
-/// Why no stream was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenError {
-    /// The connection is over.
-    Closed,
-    /// The peer allows no (further) stream now.
-    NotAllowed,
-}
-
-/// A packet for a connection.
-struct Received {
-    event: ConnectionEvent,
-    stamp: Stamp,
-    from: SocketAddr,
-    len: usize,
-    /// The packet's first byte.
-    first: u8,
-    /// Of a kind that only servers send, and that nothing proves to be whole.
-    servers_only: bool,
 }
 
 struct Response {
@@ -216,56 +186,6 @@ impl Engine {
             .is_some_and(|slot| slot.conn.is_handshaking() && slot.conn.has_0rtt())
     }
 
-    /// Takes in one UDP packet. Poll events and packets before the next one.
-    ///
-    /// A server accepts whoever comes; see [`Self::handle_packet_asking`].
-    pub fn handle_packet(
-        &mut self,
-        now: Instant,
-        remote: SocketAddr,
-        local_ip: Option<IpAddr>,
-        bytes: &[u8],
-        stamp: Stamp,
-    ) {
-        self.handle_packet_asking(now, remote, local_ip, bytes, stamp, &mut Everybody);
-    }
-
-    /// Takes in one UDP packet as [`Self::handle_packet`] does, and asks `admission` whether to begin
-    /// the connection it may want.
-    pub fn handle_packet_asking(
-        &mut self,
-        now: Instant,
-        remote: SocketAddr,
-        local_ip: Option<IpAddr>,
-        bytes: &[u8],
-        stamp: Stamp,
-        admission: &mut impl Admission,
-    ) {
-        let data = self.arena.copy(bytes);
-        self.scratch.clear();
-        match self
-            .endpoint
-            .handle(now, remote, local_ip, None, data, &mut self.scratch)
-        {
-            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                let packet = Received {
-                    event,
-                    stamp,
-                    from: remote,
-                    len: bytes.len(),
-                    first: bytes.first().copied().unwrap_or_default(),
-                    servers_only: is_retry_or_versions(bytes),
-                };
-                self.connection_packet(handle, packet);
-            }
-            Some(DatagramEvent::NewConnection(incoming)) => {
-                self.admit(now, incoming, bytes.len(), stamp, admission);
-            }
-            Some(DatagramEvent::Response(transmit)) => self.respond(&transmit),
-            None => {}
-        }
-    }
-
     /// Runs the timers that are due. Poll events and packets after it.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((at, id)) = self.timers.expire(now) {
@@ -323,106 +243,6 @@ impl Engine {
         None
     }
 
-    /// Queues one datagram. Older unsent ones are dropped for it when the buffer is full.
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    pub fn send_datagram(&mut self, id: ConnId, message: &[u8]) -> Result<(), SendError> {
-        let slot = slot(&mut self.slots, id).ok_or(SendError::Closed)?;
-        if slot.conn.is_closed() {
-            return Err(SendError::Closed);
-        }
-        let message = self.arena.copy(message).freeze();
-        match slot.conn.datagrams().send(message, true) {
-            Ok(()) => {}
-            Err(SendDatagramError::UnsupportedByPeer | SendDatagramError::Disabled) => {
-                return Err(SendError::Unsupported);
-            }
-            Err(SendDatagramError::TooLarge | SendDatagramError::Blocked(_)) => {
-                return Err(SendError::TooLarge);
-            }
-        }
-        self.mark_ready(id);
-        Ok(())
-    }
-
-    /// Whether datagrams queued earlier have not left yet: congestion control holds them back.
-    pub fn has_unsent_datagrams(&mut self, id: ConnId) -> bool {
-        slot(&mut self.slots, id).is_some_and(Slot::has_unsent_datagrams)
-    }
-
-    /// Opens a bidirectional stream, writes `message` and, if `finish`, ends our side.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub fn open_stream(
-        &mut self,
-        id: ConnId,
-        message: &[u8],
-        finish: bool,
-    ) -> Result<StreamId, OpenError> {
-        let slot = slot(&mut self.slots, id).ok_or(OpenError::Closed)?;
-        if slot.conn.is_closed() {
-            return Err(OpenError::Closed);
-        }
-        let stream = slot
-            .conn
-            .streams()
-            .open(Dir::Bi)
-            .ok_or(OpenError::NotAllowed)?;
-        self.send_stream(id, stream, message, finish)
-            .map_err(|_| OpenError::Closed)?;
-        Ok(stream)
-    }
-
-    /// Writes `message` to a stream whole, or not at all.
-    ///
-    /// # Errors
-    /// `Closed` if the stream or connection is over, `TooLarge` if the peer's window is too small.
-    pub fn send_stream(
-        &mut self,
-        id: ConnId,
-        stream: StreamId,
-        message: &[u8],
-        finish: bool,
-    ) -> Result<(), SendError> {
-        let slot = slot(&mut self.slots, id).ok_or(SendError::Closed)?;
-        let mut sender = slot.conn.send_stream(stream);
-        let written = sender.write(message).map_err(|_| SendError::Closed)?;
-        if written < message.len() {
-            // Ends the stream: half a message is worth nothing.
-            let _ = sender.reset(VarInt::from_u32(0));
-            return Err(SendError::TooLarge);
-        }
-        if finish {
-            sender.finish().map_err(|_| SendError::Closed)?;
-        }
-        self.mark_ready(id);
-        Ok(())
-    }
-
-    /// Tells the peer that we read no more of `stream`: it can be forgotten on both sides.
-    pub fn stop_stream(&mut self, id: ConnId, stream: StreamId) {
-        if let Some(slot) = slot(&mut self.slots, id) {
-            // An error means the stream is gone already.
-            let _ = slot.conn.recv_stream(stream).stop(VarInt::from_u32(0));
-            // Pieces of it that are waiting to be looked at are not wanted either.
-            self.events.retain(|event| {
-                !matches!(event, Event::Stream { conn, stream: other, .. } if *conn == id && *other == stream)
-            });
-            self.mark_ready(id);
-        }
-    }
-
-    /// Gives up our side of `stream`.
-    pub fn reset_stream(&mut self, id: ConnId, stream: StreamId) {
-        if let Some(slot) = slot(&mut self.slots, id) {
-            // An error means the stream is gone already.
-            let _ = slot.conn.send_stream(stream).reset(VarInt::from_u32(0));
-            self.mark_ready(id);
-        }
-    }
-
     /// Tells a client's connection that its packets leave from another address from now on: it goes
     /// on under a connection ID that the old path has not seen, and measures the new path (C6).
     pub fn address_changed(&mut self, id: ConnId) {
@@ -453,11 +273,6 @@ impl Engine {
         }
     }
 
-    /// The longest datagram the peer takes; None when it takes none (C5).
-    pub fn max_datagram(&mut self, id: ConnId) -> Option<usize> {
-        slot(&mut self.slots, id)?.conn.datagrams().max_size()
-    }
-
     /// QUIC's smoothed estimate of the round trip.
     pub fn round_trip(&mut self, id: ConnId) -> Option<Duration> {
         Some(slot(&mut self.slots, id)?.conn.rtt())
@@ -466,102 +281,6 @@ impl Engine {
     /// Connections that hold state now, closing ones included.
     pub fn connections(&self) -> usize {
         self.endpoint.open_connections()
-    }
-
-    fn admit(
-        &mut self,
-        now: Instant,
-        incoming: Incoming,
-        len: usize,
-        stamp: Stamp,
-        admission: &mut impl Admission,
-    ) {
-        let attempt = Attempt {
-            remote: incoming.remote_address(),
-            validated: incoming.remote_address_validated(),
-            may_retry: incoming.may_retry(),
-        };
-        match admission.admit(now, &attempt) {
-            Verdict::Accept => {
-                if let Some(conn) = self.accept(now, incoming, &attempt, len) {
-                    admission.accepted(now, conn, &attempt);
-                    self.drive(conn, stamp);
-                }
-            }
-            Verdict::Retry if attempt.may_retry => {
-                // The error is for attempts that may not.
-                if let Ok(transmit) = self.endpoint.retry(incoming, &mut self.scratch) {
-                    self.respond(&transmit);
-                }
-            }
-            Verdict::Retry | Verdict::Refuse => {
-                let transmit = self.endpoint.refuse(incoming, &mut self.scratch);
-                self.respond(&transmit);
-            }
-            Verdict::Ignore => self.endpoint.ignore(incoming),
-        }
-    }
-
-    fn accept(
-        &mut self,
-        now: Instant,
-        incoming: Incoming,
-        attempt: &Attempt,
-        len: usize,
-    ) -> Option<ConnId> {
-        match self.endpoint.accept(incoming, now, &mut self.scratch, None) {
-            Ok((handle, conn)) => {
-                let guard = Guard::new(attempt.remote, len, attempt.validated);
-                Some(self.insert(handle, conn, Some(guard)))
-            }
-            Err(error) => {
-                if let Some(transmit) = error.response {
-                    self.respond(&transmit);
-                }
-                None
-            }
-        }
-    }
-
-    fn connection_packet(&mut self, handle: ConnectionHandle, packet: Received) {
-        let Some(slot) = self.slots.get_mut(handle.0).and_then(Option::as_mut) else {
-            return;
-        };
-        let id = slot.id;
-        if let Some(guard) = &mut slot.guard {
-            guard.received(packet.from, packet.len);
-        }
-        if packet.servers_only && slot.conn.side().is_server() {
-            // quinn-proto would end the connection, and anyone who saw its packets could send this.
-            return;
-        }
-        // A forged one only makes the caller ask again.
-        slot.retried |= packet.first & LONG_TYPE == RETRY;
-        if packet.first & LONG_HEADER == 0 && slot.conn.is_handshaking() {
-            // quinn-proto drops these; the sender would have to ask again.
-            if slot.held.len() < HELD_PACKETS {
-                slot.held.push((packet.event, packet.stamp, packet.len));
-            }
-            return;
-        }
-        slot.handle(packet.event, packet.len);
-        self.drive(id, packet.stamp);
-        self.release_held(id);
-    }
-
-    fn release_held(&mut self, id: ConnId) {
-        let Some(slot) = slot(&mut self.slots, id) else {
-            return;
-        };
-        if slot.held.is_empty() || slot.conn.is_handshaking() {
-            return;
-        }
-        for (event, stamp, len) in std::mem::take(&mut slot.held) {
-            if let Some(slot) = self::slot(&mut self.slots, id) {
-                slot.handle(event, len);
-                self.drive(id, stamp);
-            }
-        }
     }
 
     fn insert(
@@ -674,26 +393,6 @@ fn slot(slots: &mut [Option<Box<Slot>>], id: ConnId) -> Option<&mut Slot> {
 
 /// RFC 9000; the drafts before it, which quinn-proto still offers, are not.
 const QUIC_V1: u32 = 1;
-
-/// The bit of a packet's first byte that marks a long header (RFC 9000, section 17).
-const LONG_HEADER: u8 = 0x80;
-
-/// Whether a packet is a Retry or Version Negotiation (RFC 9000, sections 17.2.1 and 17.2.5).
-fn is_retry_or_versions(bytes: &[u8]) -> bool {
-    match bytes {
-        [first, version @ ..] if first & LONG_HEADER != 0 => {
-            first & LONG_TYPE == RETRY || version.starts_with(&[0; 4])
-        }
-        _ => false,
-    }
-}
-
-/// That bit and those of the type, and their value in a Retry packet (section 17.2.5).
-const LONG_TYPE: u8 = 0xb0;
-const RETRY: u8 = 0xb0;
-
-/// Packets kept per connection until its handshake is complete; a client asks a handful at once.
-const HELD_PACKETS: usize = 16;
 
 /// Stateless answers waiting to be sent; more are not worth the memory.
 const QUEUED_RESPONSES: usize = 64;
