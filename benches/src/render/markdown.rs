@@ -1,5 +1,6 @@
 //! `RESULTS.md`.
 
+use super::losses::losses;
 use super::text::{cases, columns, heading, words};
 use super::verdict::{Verdict, Winner, best, tally, verdicts};
 use super::xml::append;
@@ -48,37 +49,24 @@ fn machine(text: &mut String, results: &Results) {
 }
 
 fn overview(text: &mut String, results: &Results) {
-    let all: Vec<(&str, Verdict<'_>)> = results
+    let all: Vec<Verdict<'_>> = results
         .sections
         .iter()
-        .flat_map(|measured| {
-            let section = &measured.section;
-            let verdicts = verdicts(section).into_iter();
-            verdicts.map(|verdict| (section.title.as_str(), verdict))
-        })
+        .flat_map(|measured| verdicts(&measured.section))
         .collect();
     if all.is_empty() {
         return;
     }
-    let tally = tally(all.iter().map(|(_, verdict)| verdict));
-    append(text, format_args!("\n## Who wins\n\n{tally}\n"));
-    let mut lost = all
-        .iter()
-        .filter(|(_, verdict)| matches!(verdict.winner(), Winner::Theirs(_) | Winner::OnlyTheirs))
-        .peekable();
-    if lost.peek().is_some() {
-        text.push_str("\nWhere another wins:\n\n");
+    append(
+        text,
+        format_args!("\n## Who wins\n\n{}\n", tally(all.iter())),
+    );
+    let losses = losses(results);
+    if !losses.is_empty() {
+        text.push_str("\nWhere another is better:\n\n");
     }
-    for (section, verdict) in lost {
-        append(
-            text,
-            format_args!(
-                "- {section}: {}: {}, {}\n",
-                verdict.what(),
-                verdict.of_theirs().1,
-                verdict.words()
-            ),
-        );
+    for loss in losses {
+        append(text, format_args!("- {loss}\n"));
     }
     text.push_str("\n| | ours | best of theirs | verdict | against the best with NTS |\n|---|---|---|---|---|\n");
     for measured in &results.sections {

@@ -4,6 +4,7 @@
 //! No template engine and no plotting library: most of a page is tables whose columns the results name, and a plot is
 //! a few lines of SVG. Equal results give equal files, so that a test can compare them.
 
+mod losses;
 mod markdown;
 mod number;
 mod page;

@@ -1,5 +1,6 @@
 //! `results.html`: one file, without scripts and without anything from elsewhere.
 
+use super::losses::losses;
 use super::number::number;
 use super::plot::{self, Layout};
 use super::text::{cases, columns, heading, words};
@@ -87,9 +88,19 @@ fn overview(text: &mut String, results: &Results) {
             "<section id=\"who-wins\">\n<h2>Who wins</h2>\n\
              <p class=\"tally\"><span class=\"win\"><b>{ours}</b> ours is better</span> \
              <span class=\"loss\"><b>{theirs}</b> another is better</span> <span><b>{even}</b> even</span></p>\n\
-             <p>The best of ours against the best of the others, for every figure drawn below. Even: less than 5 % or one percentage point apart. \
-             A bar to the right is a win of ours, one to the left a win of another; lengths are logarithmic.</p>\n"
+             <p>The best of ours against the best of the others, for every figure drawn below. Even: less than 5 % or one percentage point apart.</p>\n"
         ),
+    );
+    let losses = losses(results);
+    if !losses.is_empty() {
+        text.push_str("<h3>Where another is better</h3>\n<ul>\n");
+        for loss in losses {
+            append(text, format_args!("<li>{}</li>\n", Escaped(&loss)));
+        }
+        text.push_str("</ul>\n<h3>Every comparison</h3>\n");
+    }
+    text.push_str(
+        "<p>A bar to the right is a win of ours, one to the left a win of another; lengths are logarithmic.</p>\n",
     );
     let widest = all.iter().map(finite_factor).fold(10.0, f64::max);
     text.push_str(
