@@ -10,6 +10,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use tsq_perf::Transport;
 
+use crate::paths::Limits;
 use crate::sections::SECTIONS;
 use crate::{accuracy, relay};
 
@@ -41,8 +42,10 @@ pub enum Measurement {
     Accuracy(accuracy::Options),
     /// A one-shot client, from start to exit
     Cold(ColdOptions),
-    /// A one-shot client over a path that loses packets
-    Loss(LossOptions),
+    /// What one-shot clients claim, and whether it is true (needs root)
+    Bounds(Limits),
+    /// One-shot clients over paths that lose, delay and reorder packets (needs root)
+    Impaired(Limits),
     /// A server from the start of its process to the first answer
     Start(StartOptions),
     /// The error that the relay itself adds (needs the privilege of a real-time priority)
@@ -188,23 +191,6 @@ pub struct ColdOptions {
     /// Set by the program itself when it runs in its own network namespace
     #[arg(long, hide = true)]
     pub inside: bool,
-}
-
-/// Options of `loss`.
-#[derive(Debug, clap::Args)]
-pub struct LossOptions {
-    /// Runs by each transport, each with its own seed
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
-    pub runs: u16,
-    /// Percent of the packets lost, each way
-    #[arg(long, value_name = "PERCENT", default_value_t = 20.0)]
-    pub percent: f64,
-    /// Milliseconds of the round trip
-    #[arg(long, value_name = "MS", default_value_t = 10)]
-    pub round_trip: u64,
-    /// Seed of the first run
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
 }
 
 /// Options of `start`.

@@ -1,8 +1,9 @@
 //! Measures TSQ's programs, and those of others beside them in the same run.
 //!
-//! Each sub-command of `tsq-bench` is a module: [`serving`] (processor time per request), [`accuracy`]
-//! (error of single offsets), [`relay`] (that of the relay), [`cold`] (a one-shot client from start to exit), [`loss`] (the
-//! same over a path that loses packets) and [`start`] (a server's first answer). The figures are in `RESULTS.md`.
+//! Each sub-command of `tsq-bench` is a module: [`serving`] (processor time per request), [`cold`] (a one-shot client
+//! from start to exit), [`accuracy`] (error of single offsets), [`bounds`] (what one-shot clients claim, and whether it
+//! is true), [`impaired`] (the same over bad paths), [`relay`] (the error of those paths themselves) and [`start`] (a
+//! server's first answer). The figures are in `RESULTS.md`.
 //!
 //! What it does not do: judge. It prints figures and the conditions they were taken under; a goal is
 //! a line in the issue, and a figure on a shared machine is worth most as a ratio to a peer's.
@@ -15,14 +16,16 @@
 pub mod accuracy;
 pub mod all;
 pub mod args;
+pub mod bounds;
 pub mod cold;
 mod conditions;
+pub mod impaired;
 mod interrupt;
 mod load;
-pub mod loss;
 mod namespace;
 pub mod no_clock;
 mod ntp;
+pub mod paths;
 pub mod peers;
 mod quantiles;
 pub mod relay;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tsq_benches::args::{Args, Measurement, RenderOptions};
 use tsq_benches::{
-    Error, accuracy, all, cold, loss, no_clock, peers, relay, render, serving, start,
+    Error, accuracy, all, bounds, cold, impaired, no_clock, peers, relay, render, serving, start,
 };
 
 fn main() -> ExitCode {
@@ -33,6 +33,8 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
         }
         Measurement::Start(options) => start::measure(options)?,
         Measurement::Accuracy(options) => accuracy::measure(options)?,
+        Measurement::Bounds(limits) => bounds::measure(limits)?,
+        Measurement::Impaired(limits) => impaired::measure(limits)?,
         Measurement::Relay(options) => relay::measure(options)?,
         _ => return older(args).map(|()| ExitCode::SUCCESS),
     };
@@ -48,7 +50,6 @@ fn older(args: &Args) -> Result<(), Error> {
             Some(report) => report,
             None => return Ok(()),
         },
-        Measurement::Loss(options) => loss::measure(options)?,
         Measurement::EchoServer(options) => return serving::echo::serve(options),
         Measurement::Peers => return peers::check(),
         Measurement::NoClock(options) => match no_clock::run(&options.program)? {},

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use crate::args::StartOptions;
+use crate::paths::Limits;
 use crate::section::Section;
-use crate::{Error, accuracy, relay, start};
+use crate::{Error, accuracy, bounds, impaired, relay, start};
 
 /// What `tsq-bench all` measures.
 pub const SECTIONS: &[Entry] = &[
@@ -21,6 +22,18 @@ pub const SECTIONS: &[Entry] = &[
         title: "Error of the measured offset",
         share: 9,
         measure: |effort| accuracy::measure(&accuracy::Options::of(effort)),
+    },
+    Entry {
+        id: "bounds",
+        title: "What one-shot clients claim",
+        share: 11,
+        measure: |effort| bounds::measure(&Limits::of(effort)),
+    },
+    Entry {
+        id: "impaired",
+        title: "Over bad paths",
+        share: 18,
+        measure: |effort| impaired::measure(&Limits::of(effort)),
     },
     Entry {
         id: "start",

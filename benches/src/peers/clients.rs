@@ -39,7 +39,8 @@ pub fn one_shots(tools: &Tools) -> Vec<OneShot> {
         ),
         ("ntpd-rs force-sync", Protocol::Ntp, 100, Style::NtpdRs),
         ("ntpd-rs force-sync, NTS", Protocol::Nts, 100, Style::NtpdRs),
-        ("busybox ntpd -qw", Protocol::Ntp, 1000, Style::Busybox),
+        // With -w it never comes to an end by itself: its alarm ends it.
+        ("busybox ntpd -qw", Protocol::Ntp, 50_000, Style::Busybox),
         (
             "roughenough-client",
             Protocol::Roughtime,

@@ -1,0 +1,86 @@
+//! What one-shot clients say of this machine's clock, and whether the truth lay within the error they claim.
+
+use std::time::Duration;
+
+use tsq_interop::Impairment;
+
+use crate::paths::{self, Limits, Path};
+use crate::relay::OwnError;
+use crate::section::{Better, Figure, Section};
+use crate::spin::Load;
+use crate::{Conditions, Error};
+
+/// Lets every client ask over loopback and the relay, idle and with all cores busy.
+///
+/// # Errors
+/// Not root, or our own servers do not start. A client that cannot run is a row that says so.
+pub fn measure(limits: &Limits) -> Result<Section, Error> {
+    let conditions = Conditions::now();
+    let own_error = OwnError::now(RELAYED.delay_each_way)?;
+    let path = |name, impairment, load| Path {
+        name,
+        impairment,
+        load,
+    };
+    let relayed = Some(RELAYED);
+    let paths = [
+        path("loopback, idle", None, Load::Idle),
+        path("loopback, all cores busy", None, Load::Busy),
+        path(
+            "relay, 20 ms with jitter and loss, idle",
+            relayed,
+            Load::Idle,
+        ),
+        path(
+            "relay, 20 ms with jitter and loss, all cores busy",
+            relayed,
+            Load::Busy,
+        ),
+    ];
+    Ok(Section {
+        id: "bounds".into(),
+        title: "What one-shot clients claim".into(),
+        question: "How wrong is the offset a program prints, and how often does the truth lie within the bound it claims?".into(),
+        command: "tsq-bench bounds".into(),
+        conditions,
+        figures: vec![
+            Figure::new("error_median_us", "error, median", "us", Better::Less).plotted(),
+            Figure::new("error_p95_us", "p95", "us", Better::Less),
+            Figure::new("error_p99_us", "p99", "us", Better::Less),
+            Figure::new("error_max_us", "max", "us", Better::Less),
+            Figure::new("bound_median_us", "claimed bound, median", "us", Better::Less).plotted(),
+            Figure::new("inside", "truth within the bound", "%", Better::More),
+            Figure::new("answered", "answered", "%", Better::More),
+            Figure::new("runs", "runs", "", Better::Neither),
+        ],
+        rows: paths::run_all(&paths, *limits)?,
+        notes: vec![
+            "Client and server read one clock: the true offset is 0. Each run asks two servers (Roughtime: one), all anew.".into(),
+            "Bounds as the programs print them. tsq-adjtime: a hard bound, half of the round trip and what the server says of itself. ntpdig, ntpdate: what stands behind +/-, an estimate. ntpd-rs force-sync: within 1 s. roughenough: its radius, and half of the run, from whose middle the offset is counted here, as the program names a time and no offset. chronyd -Q and busybox print no bound; the daemons have one.".into(),
+            "With few runs p95 and p99 are the greatest value.".into(),
+            relayed_note(),
+            own_error.note(),
+        ],
+    })
+}
+
+fn relayed_note() -> String {
+    format!(
+        "Relay: {} ms each way and up to {} ms more by chance, {} % of the packets lost each way; the same seeds for every client.",
+        RELAYED.delay_each_way.as_millis(),
+        RELAYED.jitter.as_millis(),
+        RELAYED.loss_percent_each_way
+    )
+}
+
+/// As in the section on accuracy.
+const RELAYED: Impairment = Impairment {
+    delay_each_way: Duration::from_millis(10),
+    more_on_the_way_back: Duration::ZERO,
+    jitter: Duration::from_millis(2),
+    bottleneck: None,
+    loss_percent_each_way: 1.0,
+    reorder_percent: 0.0,
+    corrupt_percent: 0.0,
+    seed: 0,
+};

@@ -1,0 +1,164 @@
+//! Clients that ask once, each over the same paths to the same servers, in turns.
+//!
+//! [`Site`] has the servers, [`Path`] is what lies before them, and [`Tally`] keeps what a client said. Client and server
+//! read one clock: the true offset is 0.
+
+mod site;
+mod tally;
+
+use std::time::{Duration, Instant};
+
+use tsq_interop::Impairment;
+
+use crate::Error;
+use crate::interrupt::Interrupt;
+use crate::namespace::Namespace;
+use crate::peers::{OneShot, Tools, one_shots};
+use crate::section::Row;
+use crate::sections::Effort;
+use crate::spin::Load;
+use site::Site;
+use tally::Tally;
+
+/// What lies between client and server, and what else the machine does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Path {
+    pub(crate) name: &'static str,
+    /// None for loopback itself.
+    pub(crate) impairment: Option<Impairment>,
+    pub(crate) load: Load,
+}
+
+/// How long to go on: the options of the sections that are made of such runs.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Limits {
+    /// Rounds over all paths and clients, at most
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Seconds after which no run is begun but those of the first round
+    #[arg(long, value_name = "S", default_value = "300", value_parser = |text: &str| text.parse().map(Duration::from_secs))]
+    pub time: Duration,
+    /// Leave the clients out that take seconds
+    #[arg(long)]
+    pub only_fast: bool,
+}
+
+impl Limits {
+    /// For a whole run.
+    #[must_use]
+    pub fn of(effort: &Effort) -> Self {
+        Self {
+            rounds: effort.pick(100, 2),
+            time: effort.time,
+            only_fast: effort.quick,
+        }
+    }
+}
+
+/// One client over one path.
+struct Pair<'a> {
+    path: &'a Path,
+    client: &'a OneShot,
+    tally: Tally,
+}
+
+impl Pair<'_> {
+    /// Its row, with every cell that a section may have a column for.
+    fn row(&self) -> Row {
+        let row = Row::new(self.path.name, self.client.name.as_str(), self.client.ours);
+        self.tally.cells(row)
+    }
+
+    fn is_slow(&self) -> bool {
+        self.client.usual > SLOW
+    }
+
+    fn ask(&mut self, site: &Site, round: u32) -> Result<(), Error> {
+        if let Some(reason) = self.client.missing() {
+            self.tally.cannot(reason);
+            return Ok(());
+        }
+        let ends = match site.ends(self.client.protocol) {
+            Ok(ends) => ends,
+            Err(reason) => {
+                self.tally.cannot(&reason);
+                return Ok(());
+            }
+        };
+        let seed = 1000 + 10 * u64::from(round);
+        let (_relays, ends) = site::through(self.path.impairment, &ends, seed)?;
+        let _spinners = self.path.load.spinners();
+        let begun = Instant::now();
+        match self.client.run(&ends, None) {
+            Ok(run) => self.tally.add(&run),
+            Err(error) => self.tally.add_failure(&error.to_string(), begun.elapsed()),
+        }
+        Ok(())
+    }
+}
+
+/// Lets every client ask over every path, in turns, and makes the rows.
+///
+/// # Errors
+/// Not root, our own servers do not start, or no relay.
+pub(crate) fn run_all(paths: &[Path], limits: Limits) -> Result<Vec<Row>, Error> {
+    let interrupt = Interrupt::note()?;
+    let tools = Tools::from_env();
+    let clients = one_shots(&tools);
+    let namespace = Namespace::new("s")?;
+    let rows = namespace.run(|| {
+        // An error of this kind does not cross threads; its text does.
+        let outcome = ask_all(&interrupt, paths, &clients, &tools, limits);
+        let pairs = outcome.map_err(|error| error.to_string())?;
+        Ok::<_, String>(pairs.iter().map(Pair::row).collect())
+    })?;
+    let rows: Vec<Row> = rows?;
+    Ok(rows)
+}
+
+fn ask_all<'a>(
+    interrupt: &Interrupt,
+    paths: &'a [Path],
+    clients: &'a [OneShot],
+    tools: &Tools,
+    limits: Limits,
+) -> Result<Vec<Pair<'a>>, Error> {
+    let site = Site::start(tools)?;
+    let of = |path| {
+        let pair = move |client| Pair {
+            path,
+            client,
+            tally: Tally::default(),
+        };
+        clients.iter().map(pair)
+    };
+    let mut pairs: Vec<Pair<'a>> = paths.iter().flat_map(of).collect();
+    let begun = Instant::now();
+    for round in 0..limits.rounds {
+        // Slow ones come third, so that what they take is not missing in every row.
+        let slow_too = round == 2.min(limits.rounds - 1) && !limits.only_fast;
+        for pair in &mut pairs {
+            interrupt.check()?;
+            let is_late = begun.elapsed() > limits.time;
+            let is_left_out = pair.client.usual > TOO_SLOW || (pair.is_slow() && !slow_too);
+            if !(pair.tally.is_settled() || is_left_out || (is_late && round > 0)) {
+                pair.ask(&site, round)?;
+            }
+        }
+    }
+    for pair in &mut pairs {
+        let usual = pair.client.usual.as_secs();
+        pair.tally
+            .finish(&if limits.only_fast || pair.client.usual > TOO_SLOW {
+                format!("left out: takes {usual} s")
+            } else {
+                "no time was left".into()
+            });
+    }
+    Ok(pairs)
+}
+
+/// Clients that usually take longer ask once.
+const SLOW: Duration = Duration::from_secs(3);
+/// And those that take longer still, never.
+const TOO_SLOW: Duration = Duration::from_secs(20);
