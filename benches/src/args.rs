@@ -12,7 +12,7 @@ use tsq_perf::Transport;
 
 use crate::paths::Limits;
 use crate::sections::SECTIONS;
-use crate::{accuracy, relay};
+use crate::{accuracy, one_shot, relay};
 
 /// Measure TSQ's programs, and those of others beside them
 ///
@@ -41,7 +41,7 @@ pub enum Measurement {
     /// Error of the offset of single exchanges (needs root)
     Accuracy(accuracy::Options),
     /// A one-shot client, from start to exit
-    Cold(ColdOptions),
+    OneShot(one_shot::Options),
     /// What one-shot clients claim, and whether it is true (needs root)
     Bounds(Limits),
     /// One-shot clients over paths that lose, delay and reorder packets (needs root)
@@ -174,23 +174,6 @@ impl fmt::Display for Signing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// Options of `cold`.
-#[derive(Debug, clap::Args)]
-pub struct ColdOptions {
-    /// Runs of each program
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
-    pub runs: u16,
-    /// Milliseconds of the round trip, beside loopback
-    #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    pub round_trip: u64,
-    /// Leave the other programs out
-    #[arg(long)]
-    pub no_peers: bool,
-    /// Set by the program itself when it runs in its own network namespace
-    #[arg(long, hide = true)]
-    pub inside: bool,
 }
 
 /// Options of `start`.

@@ -1,6 +1,6 @@
 //! Measures TSQ's programs, and those of others beside them in the same run.
 //!
-//! Each sub-command of `tsq-bench` is a module: [`serving`] (processor time per request), [`cold`] (a one-shot client
+//! Each sub-command of `tsq-bench` is a module: [`serving`] (processor time per request), [`one_shot`] (a one-shot client
 //! from start to exit), [`accuracy`] (error of single offsets), [`bounds`] (what one-shot clients claim, and whether it
 //! is true), [`impaired`] (the same over bad paths), [`relay`] (the error of those paths themselves) and [`start`] (a
 //! server's first answer). The figures are in `RESULTS.md`.
@@ -17,7 +17,6 @@ pub mod accuracy;
 pub mod all;
 pub mod args;
 pub mod bounds;
-pub mod cold;
 mod conditions;
 pub mod impaired;
 mod interrupt;
@@ -25,6 +24,7 @@ mod load;
 mod namespace;
 pub mod no_clock;
 mod ntp;
+pub mod one_shot;
 pub mod paths;
 pub mod peers;
 mod quantiles;
@@ -37,6 +37,7 @@ pub mod serving;
 mod spin;
 pub mod start;
 mod table;
+mod tap;
 pub mod tcp_relay;
 mod trust;
 

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use tsq_benches::args::{Args, Measurement, RenderOptions};
 use tsq_benches::{
-    Error, accuracy, all, bounds, cold, impaired, no_clock, peers, relay, render, serving, start,
+    Error, accuracy, all, bounds, impaired, no_clock, one_shot, peers, relay, render, serving,
+    start,
 };
 
 fn main() -> ExitCode {
@@ -35,6 +36,7 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
         Measurement::Accuracy(options) => accuracy::measure(options)?,
         Measurement::Bounds(limits) => bounds::measure(limits)?,
         Measurement::Impaired(limits) => impaired::measure(limits)?,
+        Measurement::OneShot(options) => one_shot::measure(options)?,
         Measurement::Relay(options) => relay::measure(options)?,
         _ => return older(args).map(|()| ExitCode::SUCCESS),
     };
@@ -46,10 +48,6 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
 fn older(args: &Args) -> Result<(), Error> {
     let report = match &args.measurement {
         Measurement::Server(options) => serving::measure(options)?,
-        Measurement::Cold(options) => match cold::measure(options)? {
-            Some(report) => report,
-            None => return Ok(()),
-        },
         Measurement::EchoServer(options) => return serving::echo::serve(options),
         Measurement::Peers => return peers::check(),
         Measurement::NoClock(options) => match no_clock::run(&options.program)? {},

@@ -1,6 +1,5 @@
 //! Network namespaces of our own: a path that nothing else uses, with every port free.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -32,13 +31,6 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// A command that runs `program` inside, in place of itself: its process id is the program's.
-    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name]).arg(program);
-        command
-    }
-
     /// Does `work` in a thread that is inside: its sockets are, and so are the threads and programs it starts.
     ///
     /// # Errors
@@ -60,6 +52,16 @@ impl Namespace {
             }
         });
         Ok(done?)
+    }
+
+    /// Loopback passes on packets as a network would: of at most 1500 bytes, and one at a time.
+    ///
+    /// # Errors
+    /// An `ip` program that does not know how.
+    pub(crate) fn let_every_packet_be_seen(&self) -> Result<(), Error> {
+        let device = ["-n", &self.name, "link", "set", "dev", "lo"];
+        let words = ["mtu", "1500", "gso_max_segs", "1"];
+        ip(&[&device[..], &words[..]].concat())
     }
 
     /// Joins two of them: this one has the address `ours`, the other `theirs` (with prefix lengths).

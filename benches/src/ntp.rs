@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tsq_interop::{Process, ServerCert};
+use tsq_interop::Process;
 
 use crate::Error;
 use crate::load::plain::{Ntp, Protocol};
@@ -27,23 +27,6 @@ impl Chronyd {
     /// It is not installed, or does not answer within 5 s.
     pub(crate) fn start(address: SocketAddr) -> Result<Self, Error> {
         Self::with(address, |_| String::new())
-    }
-
-    /// The same, which also serves NTS with this certificate, exchanging keys at this TCP port.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
-    pub(crate) fn start_with_nts(
-        address: SocketAddr,
-        port: u16,
-        ServerCert { cert, key }: &ServerCert,
-    ) -> Result<Self, Error> {
-        Self::with(address, |folder| {
-            format!(
-                "ntsport {port}\nntsserverkey {key}\nntsservercert {cert}\nntsdumpdir {}\nntsprocesses 0\n",
-                folder.display()
-            )
-        })
     }
 
     fn with(address: SocketAddr, extra: impl Fn(&Path) -> String) -> Result<Self, Error> {

@@ -7,10 +7,16 @@ use std::time::Duration;
 use crate::args::StartOptions;
 use crate::paths::Limits;
 use crate::section::Section;
-use crate::{Error, accuracy, bounds, impaired, relay, start};
+use crate::{Error, accuracy, bounds, impaired, one_shot, relay, start};
 
 /// What `tsq-bench all` measures.
 pub const SECTIONS: &[Entry] = &[
+    Entry {
+        id: "one-shot",
+        title: "One-shot client",
+        share: 12,
+        measure: |effort| one_shot::measure(&one_shot::Options::of(effort)),
+    },
     Entry {
         id: "relay",
         title: "The relay's own error",

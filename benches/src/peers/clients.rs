@@ -39,8 +39,7 @@ pub fn one_shots(tools: &Tools) -> Vec<OneShot> {
         ),
         ("ntpd-rs force-sync", Protocol::Ntp, 100, Style::NtpdRs),
         ("ntpd-rs force-sync, NTS", Protocol::Nts, 100, Style::NtpdRs),
-        // With -w it never comes to an end by itself: its alarm ends it.
-        ("busybox ntpd -qw", Protocol::Ntp, 50_000, Style::Busybox),
+        ("busybox ntpd -q", Protocol::Ntp, 1100, Style::Busybox),
         (
             "roughenough-client",
             Protocol::Roughtime,
@@ -61,6 +60,7 @@ pub fn one_shots(tools: &Tools) -> Vec<OneShot> {
             },
             usual: Duration::from_millis(usual),
             program: style.program(tools),
+            kept: None,
             style,
         });
     [
@@ -80,6 +80,7 @@ fn ours(name: &str, transport: Transport, queries: u8) -> OneShot {
         protocol: Protocol::Tsq,
         most_servers: usize::MAX,
         usual: Duration::from_millis(100),
+        kept: None,
         program: Ok(bin("tsq-adjtime")),
         style: Style::Tsq(transport, queries),
     }
@@ -133,12 +134,13 @@ impl Style {
         })
     }
 
-    /// The command that asks these servers; its files go into `folder`.
+    /// The command that asks these servers; its files go into `folder`, and what later runs find again into `kept`.
     pub(super) fn command(
         &self,
         program: &Path,
         servers: &[End],
         folder: &Path,
+        kept: Option<&Path>,
     ) -> Result<Command, Error> {
         let mut command = Command::new(program);
         match self {
@@ -184,6 +186,9 @@ impl Style {
                 if let Some(Trust::Authority { file, .. }) = servers.first().map(|end| &end.trust) {
                     command.arg(format!("ntstrustedcerts {file}"));
                 }
+                if let Some(kept) = kept {
+                    command.arg(format!("ntsdumpdir {}", kept.display()));
+                }
                 command.args(["cmdport 0", "bindcmdaddress /"]);
                 command.arg(format!("pidfile {}", folder.join("pid").display()));
             }
@@ -196,7 +201,8 @@ impl Style {
                 command.args(["-qec", &words, "/dev/null"]);
             }
             Self::Busybox => {
-                command.args(["ntpd", "-n", "-q", "-w"]);
+                // With -w, which never sets, it never ends: after 50 s its own alarm kills it. It believes that it sets.
+                command.args(["ntpd", "-n", "-q", "-d"]);
                 for host in hosts(servers) {
                     command.args(["-p", &host]);
                 }
@@ -212,6 +218,11 @@ impl Style {
             }
         }
         Ok(command)
+    }
+
+    /// Whether a run can leave what saves a later one the key exchange.
+    pub(super) fn can_keep(&self) -> bool {
+        *self == Self::Chronyd(FASTEST_NTS)
     }
 
     /// What a run that began then said.
@@ -276,7 +287,7 @@ mod tests {
     fn words(style: &Style, trust: Trust) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let command = style
-            .command(Path::new("/x/program"), &[end(trust)], folder.path())
+            .command(Path::new("/x/program"), &[end(trust)], folder.path(), None)
             .unwrap();
         command
             .get_args()
@@ -285,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn no_program_is_told_to_set_the_clock() {
+    fn no_program_that_can_be_asked_only_is_told_to_set_the_clock() {
         let sets = |words: &[String]| words.iter().any(|word| word == "-s" || word == "-S");
         assert!(!sets(&words(&Style::Ntpdig(5, None), Trust::Nothing)));
         let ntpdate = words(&Style::Ntpdate(None), Trust::Nothing);
@@ -295,15 +306,14 @@ mod tests {
         assert!(has("-Q") && has("-x") && !has("-q"));
         let ours = words(&Style::Tsq(Transport::Datagram, 5), Trust::Pin("0".into()));
         assert!(ours.iter().any(|word| word == "--dry-run"));
-        let busybox = words(&Style::Busybox, Trust::Nothing);
-        assert!(busybox.iter().any(|word| word == "-w"));
     }
 
     #[test]
     fn server_of_another_protocol_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         for style in [Style::Tsq(Transport::Stream, 1), Style::Roughenough] {
-            let command = style.command(Path::new("x"), &[end(Trust::Nothing)], folder.path());
+            let command =
+                style.command(Path::new("x"), &[end(Trust::Nothing)], folder.path(), None);
             assert!(command.is_err(), "{style:?}");
         }
     }

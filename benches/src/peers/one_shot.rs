@@ -1,8 +1,10 @@
 //! A client that asks once and ends.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tempfile::TempDir;
 use tsq_interop::faketime;
 
 use super::clients::Style;
@@ -22,6 +24,8 @@ pub struct OneShot {
     pub most_servers: usize,
     /// How long it takes when all goes well and the servers are near, roughly: slow programs are run less often.
     pub usual: Duration,
+    /// What it keeps from run to run, which makes later ones cheaper.
+    pub(super) kept: Option<Arc<TempDir>>,
     pub(super) program: Result<PathBuf, String>,
     pub(super) style: Style,
 }
@@ -33,19 +37,46 @@ impl OneShot {
         self.program.as_ref().err().map(String::as_str)
     }
 
+    /// Whether it can be shown another clock: one whose every timestamp is the kernel's cannot.
+    #[must_use]
+    pub fn reads_the_clock(&self) -> bool {
+        self.style != Style::NtpdRs
+    }
+
+    /// The same program with a folder for what makes later runs cheaper; None where it has nothing of the kind, or
+    /// there is no room for a folder.
+    #[must_use]
+    pub fn with_memory(&self) -> Option<Self> {
+        if !self.style.can_keep() {
+            return None;
+        }
+        Some(Self {
+            name: format!("{}, kept cookies", self.name),
+            kept: Some(Arc::new(tempfile::tempdir().ok()?)),
+            ..self.clone()
+        })
+    }
+
+    /// Whether it is of [`Self::with_memory`]: its first run only fills the folder.
+    #[must_use]
+    pub fn has_memory(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// Runs it once, to its end: it asks these servers, and cannot set the clock.
     ///
     /// With a `shift`, such as `-31536000s`, it sees a clock that is off by that; the kernel's timestamps, which some
     /// programs look at, are of the true clock all the same.
     ///
     /// # Errors
-    /// It is not installed, cannot be started, or does not end within a minute. That it found no time is no error:
+    /// It is not installed, cannot be started, or does not end within half a minute. That it found no time is no error:
     /// then [`Run::answer`] is None.
     pub fn run(&self, servers: &[End], shift: Option<&str>) -> Result<Run, Error> {
         let program = self.program.as_ref().map_err(Clone::clone)?;
         let servers = &servers[..servers.len().min(self.most_servers)];
         let folder = tempfile::tempdir()?;
-        let mut command = self.style.command(program, servers, folder.path())?;
+        let kept = self.kept.as_ref().map(|kept| kept.path());
+        let mut command = self.style.command(program, servers, folder.path(), kept)?;
         if let Some(shift) = shift {
             command = faketime(command, shift);
         }
@@ -81,4 +112,4 @@ pub struct Answer {
 }
 
 /// The slowest client takes some 10 s; with half of its packets lost, more.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(30);
