@@ -141,9 +141,18 @@ impl Process {
     /// When it is still there after 10 s.
     #[track_caller]
     pub fn terminate(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + TERMINATE_LIMIT;
         // Fails only if the process is gone already, which the wait below finds out.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        self.wait_for_end(TERMINATE_LIMIT)
+    }
+
+    /// Waits until the process has ended.
+    ///
+    /// # Panics
+    /// When it is still there after `limit`.
+    #[track_caller]
+    pub fn wait_for_end(&mut self, limit: Duration) -> ExitStatus {
+        let deadline = Instant::now() + limit;
         loop {
             match self
                 .child
@@ -155,7 +164,7 @@ impl Process {
             }
             assert!(
                 Instant::now() < deadline,
-                "still running {TERMINATE_LIMIT:?} after SIGTERM:\n{:#?}",
+                "still running after {limit:?}:\n{:#?}",
                 self.lines()
             );
         }

@@ -187,7 +187,7 @@ fn run_with(mut settings: Settings) -> Result<(), RunError> {
     config.token_key(secret.token_key());
     let holdover = settings.asking.holdover;
     let waits_for_sync = settings.asking.overrides.tells_of_a_reference();
-    let watch = Watch::start(settings.asking).map_err(RunError::Running)?;
+    let watch = Watch::start(settings.asking, &signals).map_err(RunError::Running)?;
     report_clock(&watch.shared().newest(), holdover);
     if waits_for_sync && !watch.shared().newest().synchronised {
         tracing::warn!(
@@ -242,7 +242,7 @@ fn run_with(mut settings: Settings) -> Result<(), RunError> {
         workers.stop()
     };
     report(&counts.map_err(RunError::Running)?);
-    Ok(())
+    watch.stop().map_err(RunError::Running)
 }
 
 /// Tells metrics to those who may ask, if that is wanted.

@@ -192,6 +192,8 @@ impl Service {
                 let Some(packet) = batch.packet(i) else {
                     continue;
                 };
+                #[cfg(debug_assertions)]
+                crate::faults::packet_from(packet.remote.ip());
                 if !self.rules.allows(packet.remote.ip()) {
                     self.counters.denied.count();
                     continue;

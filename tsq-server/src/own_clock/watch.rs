@@ -13,6 +13,7 @@ use super::chrony::Tracking;
 use super::holdover::{DRIFT_PPM, Holdover, Sight};
 use super::state::{Overrides, OwnClock};
 use crate::newest::Newest;
+use crate::signals::Signals;
 
 /// The newest picture, for the serving threads; a new one comes at most once a second.
 pub type Shared = Newest<OwnClock>;
@@ -40,11 +41,12 @@ pub struct Asking {
 }
 
 impl Watch {
-    /// Looks once, then goes on looking on a thread of its own.
+    /// Looks once, then goes on looking on a thread of its own. Should that end by itself, which only a
+    /// panic makes it do, the wait of `signals` ends with it: what it last saw must not be told for ever.
     ///
     /// # Errors
-    /// No thread could be made.
-    pub fn start(asking: Asking) -> std::io::Result<Self> {
+    /// No thread could be made, or no file descriptors are left.
+    pub fn start(asking: Asking, signals: &Signals) -> std::io::Result<Self> {
         let mut look = Look {
             holdover: Holdover::new(asking.holdover),
             asking,
@@ -54,9 +56,13 @@ impl Watch {
         let shared = Shared::new(look.now());
         let (end, ended) = channel();
         let theirs = Arc::clone(&shared);
+        let awaited = signals.ender()?;
         let thread = std::thread::Builder::new()
             .name("own clock".into())
-            .spawn(move || look.until(&ended, &theirs))?;
+            .spawn(move || {
+                let _awaited = awaited;
+                look.until(&ended, &theirs);
+            })?;
         Ok(Self {
             shared,
             end: Some(end),
@@ -67,6 +73,20 @@ impl Watch {
     /// The picture this keeps fresh.
     pub fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// It had ended by itself, by a panic.
+    pub fn stop(mut self) -> std::io::Result<()> {
+        drop(self.end.take());
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(_)) => Err(std::io::Error::other(
+                "the thread that watches this host's clock panicked",
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -92,6 +112,8 @@ impl Look {
     fn until(&mut self, ended: &Receiver<()>, shared: &Shared) {
         let mut chrony_due = Instant::now() + CHRONY_EVERY;
         while ended.recv_timeout(KERNEL_EVERY) == Err(RecvTimeoutError::Timeout) {
+            #[cfg(debug_assertions)]
+            crate::faults::own_clock();
             if Instant::now() >= chrony_due {
                 self.ask_chrony();
                 chrony_due = Instant::now() + CHRONY_EVERY;
@@ -179,7 +201,7 @@ mod tests {
             holdover: Duration::ZERO,
         };
         let start = Instant::now();
-        drop(Watch::start(asking).unwrap());
+        drop(Watch::start(asking, &Signals::none().unwrap()).unwrap());
         assert!(start.elapsed() < Duration::from_secs(5));
     }
 }
