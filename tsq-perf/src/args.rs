@@ -55,6 +55,10 @@ pub struct Args {
     #[arg(long)]
     pub signed: bool,
 
+    /// Ask for follow-ups, and tell only the offsets that they correct
+    #[arg(long, conflicts_with = "handshakes")]
+    pub follow_up: bool,
+
     /// Seconds of the run, or of each step
     #[arg(long, short, value_name = "S", default_value = "10", value_parser = seconds)]
     pub duration: f64,

@@ -11,6 +11,7 @@ use tsq_proto::{HostTime, Request};
 
 use crate::Error;
 use crate::driver::{Arrived, Driver, Port};
+use crate::held::Held;
 use crate::pace::Schedule;
 use crate::pending::{Found, Pending, Waiting};
 use crate::tally::Tally;
@@ -50,6 +51,8 @@ pub struct Ask {
     pub transport: Transport,
     /// Whether a signature is asked for; it is not verified.
     pub signed: bool,
+    /// Whether the server is asked to tell, in its next answer, when an answer really left.
+    pub follow_up: bool,
     /// How long an answer is waited for.
     pub patience: Duration,
     /// The greatest offset a right answer can have.
@@ -62,6 +65,7 @@ impl Default for Ask {
         Self {
             transport: Transport::Datagram,
             signed: false,
+            follow_up: false,
             patience: Duration::from_millis(500),
             offset_limit: Duration::from_secs(86_400),
         }
@@ -199,6 +203,7 @@ impl Crowd {
 
     /// The same, and begins to count anew.
     pub fn take_tally(&mut self) -> Tally {
+        self.clients.tally.unfollowed += self.clients.held.clear();
         std::mem::take(&mut self.clients.tally)
     }
 
@@ -233,6 +238,8 @@ struct Clients {
     partial: HashMap<(ConnId, StreamId), Vec<u8>>,
     /// The next request from here on is sent by itself and stamped.
     stamp_next: Instant,
+    /// Stamped samples whose follow-ups are still to come.
+    held: Held,
     tally: Tally,
 }
 
@@ -255,6 +262,7 @@ impl Clients {
             pending: Pending::new(RandomState::new().hash_one(0)),
             partial: HashMap::new(),
             stamp_next: Instant::now(),
+            held: Held::default(),
             tally: Tally::default(),
         }
     }
@@ -317,10 +325,13 @@ impl Clients {
             return Ok(false);
         }
         let (conn, nonce) = (self.all[index].conn, self.pending.next_nonce());
-        let request = match self.ask.signed {
-            false => Request::new(nonce),
-            true => Request::new(nonce).with_signature(),
-        };
+        let mut request = Request::new(nonce);
+        if self.ask.signed {
+            request = request.with_signature();
+        }
+        if self.ask.follow_up {
+            request = request.with_follow_up();
+        }
         let mut buffer = [0; 64];
         let length = request.encode(&mut buffer)?;
         let at = Instant::now();
@@ -441,9 +452,23 @@ impl Clients {
         }
         match query.finish(answer, t4, self.ask.offset_limit) {
             Ok(sample) => {
-                if waiting.departure.is_some() {
-                    let nanos = sample.offset.as_nanos();
-                    self.tally.offsets.add(nanos, sample.delay / 2, kernel);
+                let client = waiting.client;
+                if let Some(earlier) = self.held.told(client, answer, self.ask.offset_limit) {
+                    let (nanos, bound) = (earlier.offset.as_nanos(), earlier.delay / 2);
+                    self.tally.offsets.add_followed(nanos, bound);
+                }
+                match (&waiting.departure, self.ask.follow_up) {
+                    (None, _) => {}
+                    (Some(_), false) => {
+                        let (nanos, bound) = (sample.offset.as_nanos(), sample.delay / 2);
+                        self.tally.offsets.add(nanos, bound, kernel);
+                    }
+                    (Some(_), true) if kernel => {
+                        let lost = self.held.hold(client, query.nonce(), sample);
+                        self.tally.unfollowed += u64::from(lost);
+                    }
+                    // Exact stamps on the server's side alone would bias the offset.
+                    (Some(_), true) => self.tally.unfollowed += 1,
                 }
                 Ok(Ok(()))
             }

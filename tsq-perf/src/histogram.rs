@@ -16,6 +16,8 @@ pub struct Offsets {
     bounds: Times,
     /// How many had a kernel stamp at both ends of this host.
     kernel: u64,
+    /// How many of these also had the real departure of their answer.
+    followed: u64,
 }
 
 impl Default for Times {
@@ -89,12 +91,19 @@ impl Offsets {
         self.kernel += u64::from(kernel);
     }
 
+    /// Adds one as [`Self::add`] does, by kernel stamps and with the real departure of its answer.
+    pub fn add_followed(&mut self, nanos: i64, bound: Duration) {
+        self.add(nanos, bound, true);
+        self.followed += 1;
+    }
+
     /// Adds all of another.
     pub fn merge(&mut self, other: &Self) {
         self.behind.merge(&other.behind);
         self.ahead.merge(&other.ahead);
         self.bounds.merge(&other.bounds);
         self.kernel += other.kernel;
+        self.followed += other.followed;
     }
 
     /// How many there are.
@@ -110,6 +119,15 @@ impl Offsets {
     /// Whether each had a kernel stamp for its departure and its arrival.
     pub fn all_kernel(&self) -> bool {
         self.kernel == self.len()
+    }
+
+    /// The least of the stamps they are by.
+    pub fn stamps(&self) -> &'static str {
+        match self.len() {
+            all if all == self.followed => "kernel+follow-up",
+            all if all == self.kernel => "kernel",
+            _ => "user",
+        }
     }
 
     /// The middle one, in microseconds.
@@ -146,7 +164,7 @@ impl Offsets {
         }
         json!({
             "count": self.len(),
-            "stamps": if self.all_kernel() { "kernel" } else { "user" },
+            "stamps": self.stamps(),
             "median": self.median(),
             "p99_size": self.p99_size(),
             "bound_p50": self.bounds.percentile(50.0),
@@ -195,6 +213,11 @@ mod tests {
         assert!((all.p99_size() - 9.0).abs() < 0.02, "{json}");
         assert!((all.bounds().max() - 1.0).abs() < 0.01, "{json}");
         assert_eq!(json["stamps"], "kernel");
+        let mut followed = Offsets::default();
+        followed.add_followed(5, Duration::ZERO);
+        assert_eq!(followed.stamps(), "kernel+follow-up");
+        followed.merge(&all);
+        assert_eq!(followed.stamps(), "kernel");
         all.add(0, Duration::ZERO, false);
         assert_eq!(all.json()["stamps"], "user");
     }

@@ -18,6 +18,7 @@ mod cpu;
 mod crowd;
 pub mod driver;
 mod failure;
+mod held;
 mod histogram;
 mod mix;
 mod outbox;

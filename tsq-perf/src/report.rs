@@ -20,6 +20,7 @@ pub(crate) struct Report {
     pub(crate) idle: Option<Tally>,
     pub(crate) max_loss: Option<f64>,
     pub(crate) in_steps: bool,
+    pub(crate) signed: bool,
     pub(crate) interrupted: bool,
 }
 
@@ -83,6 +84,15 @@ impl Report {
         }
     }
 
+    /// What may be behind a run without any answer.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        // A server without a key is silent about datagrams that want a signature, as about all it cannot answer.
+        let unsigned = self.signed && self.exit_code() == 3;
+        unsigned.then_some(
+            "nothing was answered: --signed needs a server with a signing key (tsq-server --signing-key)",
+        )
+    }
+
     /// The fastest step that lost no more than allowed.
     fn sustained(&self) -> Option<f64> {
         let (Outcome::Requests(steps), true) = (&self.outcome, self.in_steps) else {
@@ -131,6 +141,12 @@ impl Report {
                 for (what, count) in bad.chain(closed) {
                     notes.push(format!("{count} x {what}"));
                 }
+            }
+            let unfollowed: u64 = steps.iter().map(|step| step.tally.unfollowed).sum();
+            if unfollowed > 0 {
+                notes.push(format!(
+                    "{unfollowed} offsets were left out: no follow-up, or no kernel stamp here."
+                ));
             }
             let offsets = steps.iter().map(|step| &step.tally.offsets);
             if offsets.clone().any(|it| !it.is_empty() && !it.all_kernel()) {

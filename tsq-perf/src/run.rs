@@ -20,6 +20,9 @@ pub fn main(args: &Args) -> u8 {
     match run(args) {
         Ok(report) => {
             report.print(args.json);
+            if let Some(hint) = report.hint() {
+                eprintln!("tsq-perf: {}: {hint}", args.server);
+            }
             report.exit_code()
         }
         Err(error) => {
@@ -46,6 +49,7 @@ fn run(args: &Args) -> Result<Report, Error> {
         outcome,
         idle,
         max_loss: args.max_loss,
+        signed: args.signed,
         in_steps: args.steps.is_some(),
         interrupted: stop.load(Ordering::Relaxed),
     })

@@ -41,6 +41,7 @@ impl Settings {
             ask: Ask {
                 transport: args.transport,
                 signed: args.signed,
+                follow_up: args.follow_up,
                 patience: Duration::from_millis(args.timeout.into()),
                 ..Ask::default()
             },
@@ -56,13 +57,14 @@ impl Settings {
             (false, Transport::Stream) => "streams".into(),
         };
         let signed = if args.signed { ", signed" } else { "" };
+        let followed = if args.follow_up { ", follow-up" } else { "" };
         let pace = match args.rate {
             None => "closed loop".to_string(),
             Some(_) if args.even => "open loop, even".into(),
             Some(_) => "open loop, Poisson".into(),
         };
         format!(
-            "{}: {} connections, {how}{signed}, {pace}, {} thread{}",
+            "{}: {} connections, {how}{signed}{followed}, {pace}, {} thread{}",
             self.server,
             args.connections,
             args.threads,

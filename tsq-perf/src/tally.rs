@@ -27,6 +27,9 @@ pub struct Tally {
     pub latency: Times,
     /// Of those requests that were sent by themselves, with a stamp.
     pub offsets: Offsets,
+    /// Stamped requests that are not among the offsets: follow-ups were asked for, and theirs did not come, or
+    /// the kernel gave no stamp here.
+    pub unfollowed: u64,
 }
 
 impl Tally {
@@ -45,6 +48,7 @@ impl Tally {
         }
         self.latency.merge(&other.latency);
         self.offsets.merge(&other.offsets);
+        self.unfollowed += other.unfollowed;
     }
 
     /// The part of what should have been answered and was not: 0 to 1.
@@ -73,6 +77,7 @@ impl Tally {
             "closed": self.closed,
             "latency_us": self.latency.json(),
             "offset_us": self.offsets.json(),
+            "unfollowed": self.unfollowed,
         })
     }
 }

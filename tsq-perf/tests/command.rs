@@ -74,6 +74,24 @@ fn every_request_of_a_closed_loop_is_answered_and_measured() {
 }
 
 #[test]
+fn offsets_are_those_that_follow_ups_correct_where_they_are_asked_for() {
+    let server = Server::start(&["--metrics", "127.0.0.1:0"]);
+    for transport in ["datagram", "stream"] {
+        let args = ["--follow-up", "--transport", transport, "-c", "5"];
+        let (outcome, json) = against(&server, &args);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let result = &json["results"][0];
+        assert_eq!(count(result, "answered"), count(result, "sent"));
+        let offset = &result["offset_us"];
+        assert_eq!(offset["stamps"], "kernel+follow-up", "{result:#}");
+        assert!(count(offset, "count") > 0);
+        let median = offset["median"].as_f64().unwrap();
+        assert!(median.abs() <= offset["bound_max"].as_f64().unwrap());
+    }
+    assert!(server.metric("tsq_follow_ups_total") > 0.0);
+}
+
+#[test]
 fn open_loop_asks_at_its_rate_whatever_the_answers_do() {
     let server = Server::start(&[]);
     let (outcome, json) = against(&server, &["--rate", "400", "--even", "-c", "10"]);
@@ -216,7 +234,11 @@ fn what_goes_wrong_is_one_line_and_its_exit_code() {
             server.pin(),
         ),
         // A server without a signing key has no answer to this.
-        (&["--insecure", "--signed", "-d", "0.2", &address], 3, ""),
+        (
+            &["--insecure", "--json", "--signed", "-d", "0.2", &address],
+            3,
+            "--signing-key",
+        ),
     ] {
         let outcome = perf(args);
         assert_eq!(outcome.code, Some(code), "{args:?}: {outcome:?}");

@@ -39,6 +39,7 @@ fn memory_stays_flat_under_idle_and_busy_connections() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tsq-perf"));
     command
         .args(["--json", "--timeout", "30000", "--pin", server.pin()])
+        .arg("--follow-up")
         .args(["--idle", &idle.to_string(), "-c", &busy.to_string()])
         .args(["-d", &seconds.to_string()])
         // One turn of the idle ones, in which the server's buffers grow to what they will be.
@@ -60,6 +61,7 @@ fn memory_stays_flat_under_idle_and_busy_connections() {
         after <= before + before / 10 + 2048,
         "{before} KiB became {after}"
     );
+    assert_eq!(busy["offset_us"]["stamps"], "kernel+follow-up");
     let micros = |name: &str| busy["offset_us"][name].as_f64().expect(name);
     assert!(micros("median").abs() <= micros("bound_max"), "{busy:#}");
     if let Some(most) = option("TSQ_SOAK_OFFSET_US") {

@@ -29,6 +29,7 @@ impl QuicLoad {
         let ask = Ask {
             transport,
             signed,
+            follow_up: false,
             patience: PATIENCE,
             // Both ends read one clock: an answer that is off by more than the longest wait is wrong.
             offset_limit: PATIENCE,
