@@ -168,6 +168,11 @@ fn closed(code: TransportErrorCode, local: bool, reason: String, words: &str) ->
             local,
             reason,
         },
+        Err(_) if code == TransportErrorCode::CONNECTION_REFUSED && !local => {
+            CloseReason::Transport {
+                reason: "the server takes no more connections, in all or of your network".into(),
+            }
+        }
         Err(_) => CloseReason::Transport {
             reason: readable(words),
         },

@@ -11,6 +11,7 @@
 //! that stays open is the server's fault, however busy the machine is.
 
 mod common;
+mod limits;
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -24,10 +24,10 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// Calls `server` from `from`.
-    pub(crate) fn new(server: &Server, from: Ipv4Addr) -> Self {
+    pub(crate) fn new(server: &Server, from: impl Into<IpAddr>) -> Self {
         Self {
             engine: Engine::client(),
-            socket: Socket::bind((from, 0).into()).expect("any address of 127.0.0.0/8 is ours"),
+            socket: Socket::bind((from.into(), 0).into()).expect("an address of ours"),
             server: server.address(),
             config: believed(server).config(Sessions::Forget).expect("trust"),
             batch: Batch::new(),
@@ -41,6 +41,12 @@ impl Caller {
         self.engine
             .connect(Instant::now(), config, self.server, "server")
             .expect("an address to connect to")
+    }
+
+    /// Ends one, and tells the server.
+    pub(crate) fn end(&mut self, conn: ConnId) {
+        self.engine.close(Instant::now(), conn, 0, "done");
+        self.send();
     }
 
     /// Sends what is to be sent.
