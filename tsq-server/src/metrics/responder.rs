@@ -1,5 +1,6 @@
 //! The thread that answers scrapers.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -29,6 +30,15 @@ impl Responder {
     /// # Errors
     /// The address is taken, not permitted, or none of ours; no thread could be made.
     pub fn start(address: SocketAddr, take_over: bool, metrics: Arc<Metrics>) -> io::Result<Self> {
+        Self::start_with(PATIENCE, address, take_over, metrics)
+    }
+
+    fn start_with(
+        patience: Duration,
+        address: SocketAddr,
+        take_over: bool,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
         if !take_over {
             // That one listens already would not be seen below.
             drop(TcpListener::bind(address)?);
@@ -40,7 +50,8 @@ impl Responder {
             listener,
             ended,
             metrics,
-            clients: Vec::new(),
+            patience,
+            clients: VecDeque::new(),
             rest_until: None,
         };
         let thread = std::thread::Builder::new()
@@ -88,7 +99,10 @@ struct Server {
     listener: TcpListener,
     ended: UnixStream,
     metrics: Arc<Metrics>,
-    clients: Vec<Client>,
+    /// How long a scraper may take from its connection to the last byte.
+    patience: Duration,
+    /// In the order they came.
+    clients: VecDeque<Client>,
     /// Takes nobody in until then: the system had no descriptors left.
     rest_until: Option<Instant>,
 }
@@ -116,7 +130,7 @@ impl Server {
     /// Waits until there is something to do; false when this is the end.
     fn wait(&self) -> bool {
         let now = Instant::now();
-        let open = self.clients.len() < MAX_CLIENTS && self.rest_until.is_none_or(|end| end <= now);
+        let open = self.rest_until.is_none_or(|end| end <= now);
         let until = self.clients.iter().map(|client| client.deadline);
         let until = until.chain(self.rest_until.filter(|end| *end > now)).min();
         let timeout = until
@@ -144,11 +158,16 @@ impl Server {
             return;
         }
         self.rest_until = None;
-        while self.clients.len() < MAX_CLIENTS {
+        // No more than the system's queue holds, so that those who ask meanwhile get their turn.
+        for _ in 0..BACKLOG {
             match self.listener.accept() {
                 Ok((stream, _)) => {
                     if stream.set_nonblocking(true).is_ok() {
-                        self.clients.push(Client::new(stream, now + PATIENCE));
+                        if self.clients.len() == MAX_CLIENTS {
+                            self.clients.pop_front();
+                        }
+                        let deadline = now + self.patience;
+                        self.clients.push_back(Client::new(stream, deadline));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -216,11 +235,11 @@ fn is_not_yet(error: &io::Error) -> bool {
     )
 }
 
-/// Scrapers served at once; others wait in the system's queue, which is this long.
-const MAX_CLIENTS: usize = 8;
+/// Scrapers served at once. One more takes the place of who has been there for longest: with places for the
+/// first only, a few that are silent would keep out all others.
+const MAX_CLIENTS: usize = 32;
 const BACKLOG: i32 = 16;
 
-/// How long a scraper may take from its connection to the last byte.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// After the system refused a descriptor.
@@ -252,18 +271,33 @@ mod tests {
     }
 
     #[test]
-    fn silent_clients_keep_nobody_out_for_longer_than_they_may_be_silent() {
-        let responder = start();
-        let begun = Instant::now();
-        let mut silent: Vec<_> = (0..MAX_CLIENTS + 2)
+    fn silent_clients_keep_nobody_out() {
+        let forever = Duration::from_secs(3600);
+        let address = "127.0.0.1:0".parse().unwrap();
+        let responder =
+            Responder::start_with(forever, address, false, metrics(true).into()).unwrap();
+        let mut silent: Vec<_> = (0..2 * MAX_CLIENTS)
             .map(|_| TcpStream::connect(responder.address()).unwrap())
             .collect();
-        // Slow ones, which send something now and then, have no longer.
-        silent[0].write_all(b"GET ").unwrap();
         let text = ask(responder.address(), b"GET /healthz HTTP/1.1\r\n\r\n");
         assert!(text.ends_with("\r\n\r\nok\n"), "{text}");
-        assert!(begun.elapsed() >= PATIENCE, "they were not let in first");
+        // Those who came first made room; who came last may still speak.
         assert_eq!(silent[0].read(&mut [0; 1]).unwrap(), 0);
+        let last = silent.last_mut().unwrap();
+        last.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+        let mut text = String::new();
+        last.read_to_string(&mut text).unwrap();
+        assert!(text.ends_with("ok\n"), "{text}");
+    }
+
+    #[test]
+    fn slow_client_is_not_waited_for() {
+        let brief = Duration::from_millis(50);
+        let address = "127.0.0.1:0".parse().unwrap();
+        let responder = Responder::start_with(brief, address, false, metrics(true).into()).unwrap();
+        let mut slow = TcpStream::connect(responder.address()).unwrap();
+        slow.write_all(b"GET ").unwrap();
+        assert_eq!(slow.read(&mut [0; 1]).unwrap(), 0);
     }
 
     #[test]
