@@ -1,4 +1,3 @@
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -138,7 +137,7 @@ fn pin_of_file(file: &Path) -> Result<Pin, Error> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::Io {
+    tsq_certs::read_small_file(path).map_err(|source| Error::Io {
         action: "read",
         path: path.into(),
         source,

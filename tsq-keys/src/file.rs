@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -31,6 +31,12 @@ impl KeyFile {
 
 fn read(path: &Path) -> Result<KeyFile, Problem> {
     // The mode is that of the file that was opened, whatever the path may name by then.
+    // A pipe could keep us waiting for ever.
+    if !path.metadata().map_err(Problem::Unreadable)?.is_file() {
+        return Err(Problem::Unreadable(io::Error::other(
+            "it is not a regular file",
+        )));
+    }
     let file = File::open(path).map_err(Problem::Unreadable)?;
     let mode = file
         .metadata()

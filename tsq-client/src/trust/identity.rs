@@ -6,7 +6,7 @@ use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use tsq_net::tls::certified_key;
+use tsq_net::tls::{certified_key, pem_problem};
 
 /// Who we are, for servers that ask: a certificate chain and its key.
 #[derive(Clone, Debug)]
@@ -49,15 +49,17 @@ impl ClientIdentity {
             path: path.into(),
             problem,
         };
-        let read = |path: &Path| std::fs::read(path).map_err(|error| bad(path, error.to_string()));
+        let read = |path: &Path| {
+            tsq_certs::read_small_file(path).map_err(|error| bad(path, error.to_string()))
+        };
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(cert)?)
             .collect::<Result<_, _>>()
-            .map_err(|error| bad(cert, error.to_string()))?;
+            .map_err(|error| bad(cert, pem_problem(&error)))?;
         if chain.is_empty() {
             return Err(bad(cert, "holds no PEM certificate".into()));
         }
         let private = PrivateKeyDer::from_pem_slice(&read(key)?)
-            .map_err(|error| bad(key, error.to_string()))?;
+            .map_err(|error| bad(key, pem_problem(&error)))?;
         let certified: CertifiedKey = certified_key(chain, private)
             .map_err(|error| bad(key, format!("not the key of {}: {error}", cert.display())))?;
         Ok(Self(Arc::new(certified.into())))

@@ -19,6 +19,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tsq_certs::Pin;
+use tsq_net::tls::pem_problem;
 
 use crate::resumption::{MemoryStore, TicketStore};
 use crate::target::Target;
@@ -180,10 +181,10 @@ impl Trust {
             path: path.into(),
             problem,
         };
-        let text = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+        let text = tsq_certs::read_small_file(path).map_err(|error| bad(error.to_string()))?;
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&text) {
-            let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+            let certificate = certificate.map_err(|error| bad(pem_problem(&error)))?;
             roots
                 .add(certificate)
                 .map_err(|error| bad(error.to_string()))?;

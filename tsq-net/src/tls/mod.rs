@@ -1,6 +1,7 @@
 //! TLS for both sides: TLS 1.3 only, the project's cipher suites, ALPN of the draft.
 
 mod issued;
+mod pem;
 mod tickets;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use crate::transport::{Role, transport};
 use issued::Issued;
 pub use issued::Resumed;
+pub use pem::pem_problem;
 pub use tickets::{Sessions, Tickets};
 
 /// The application protocol of the draft (C2).

@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
-use tsq_net::tls::provider;
+use tsq_net::tls::{pem_problem, provider};
 
 use super::{CertificateError, read};
 use crate::newest::Newest;
@@ -43,7 +43,7 @@ fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, CertificateError
     };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|error| pem(error.to_string()))?;
+        let certificate = certificate.map_err(|error| pem(pem_problem(&error)))?;
         roots
             .add(certificate)
             .map_err(|error| pem(error.to_string()))?;

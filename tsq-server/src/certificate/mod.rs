@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use tsq_certs::{Error, Lifetime, Pin, make_self_signed, pin_of_der};
-use tsq_net::tls::certified_key;
+use tsq_net::tls::{certified_key, pem_problem};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use clients::Clients;
@@ -219,7 +219,7 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateEr
     };
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
-        .map_err(|error| pem(error.to_string()))?;
+        .map_err(|error| pem(pem_problem(&error)))?;
     if chain.is_empty() {
         return Err(pem("holds no PEM certificate".into()));
     }
@@ -233,7 +233,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
     }
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| CertificateError::Key {
         path: path.into(),
-        problem: error.to_string(),
+        problem: pem_problem(&error),
     })
 }
 
