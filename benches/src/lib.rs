@@ -1,12 +1,9 @@
 //! Measures TSQ's programs, and those of others beside them in the same run.
 //!
-//! Each sub-command of `tsq-bench` is a module: [`serving`] (processor time per request), [`one_shot`] (a one-shot client
-//! from start to exit), [`accuracy`] (error of single offsets), [`bounds`] (what one-shot clients claim, and whether it
-//! is true), [`impaired`] (the same over bad paths), [`relay`] (the error of those paths themselves) and [`start`] (a
-//! server's first answer). The figures are in `RESULTS.md`.
-//!
-//! What it does not do: judge. It prints figures and the conditions they were taken under; a goal is
-//! a line in the issue, and a figure on a shared machine is worth most as a ratio to a peer's.
+//! Each sub-command of `tsq-bench` is a module; those that are part of a whole run are listed in [`sections`].
+//! [`all`] runs them one after the other and writes [`results`]; [`render`] makes of these alone what people read:
+//! `RESULTS.md`, plots, a page. A figure on a shared machine is worth most as a ratio to a peer's, so a verdict is one,
+//! and says where the other is better.
 //!
 //! No clock is ever set here: our client runs with `--dry-run`, and the programs of others, besides their own options
 //! for that, where [`no_clock`] keeps them from it.

@@ -18,12 +18,6 @@ pub const SECTIONS: &[Entry] = &[
         measure: |effort| one_shot::measure(&one_shot::Options::of(effort)),
     },
     Entry {
-        id: "relay",
-        title: "The relay's own error",
-        share: 2,
-        measure: |effort| relay::measure(&relay::Options::of(effort)),
-    },
-    Entry {
         id: "accuracy",
         title: "Error of the measured offset",
         share: 9,
@@ -46,6 +40,12 @@ pub const SECTIONS: &[Entry] = &[
         title: "Start of a server",
         share: 1,
         measure: |effort| start::measure(&StartOptions::of(effort)),
+    },
+    Entry {
+        id: "relay",
+        title: "The relay's own error",
+        share: 2,
+        measure: |effort| relay::measure(&relay::Options::of(effort)),
     },
 ];
 

@@ -6,7 +6,7 @@ use super::verdict::{Verdict, Winner, best, tally, verdicts};
 use super::xml::append;
 use super::{circumstances, plot_path, plotted, programs};
 use crate::results::{Measured, Results};
-use crate::section::{Figure, Row};
+use crate::section::{Cell, Figure, Row};
 
 /// The whole document.
 pub(super) fn document(results: &Results) -> String {
@@ -156,17 +156,18 @@ fn table(text: &mut String, figures: &[Figure], rows: &[Row]) {
         text,
         format_args!("|---|{}\n", "---:|".repeat(figures.len())),
     );
-    let bests: Vec<Option<&Row>> = figures.iter().map(|figure| best(figure, rows)).collect();
+    let bests: Vec<Option<f64>> = figures.iter().map(|figure| best(figure, rows)).collect();
     for row in rows {
         let bold = if row.ours { "**" } else { "" };
         let mut cells = vec![format!("{bold}{}{bold}", row.subject)];
         for (figure, best) in figures.iter().zip(&bests) {
-            let star = if best.is_some_and(|best| std::ptr::eq(best, row)) {
+            let cell = row.cells.get(&figure.key);
+            let is_best = best.is_some() && cell.and_then(Cell::value) == *best;
+            let star = if is_best && !row.reference {
                 " ★"
             } else {
                 ""
             };
-            let cell = row.cells.get(&figure.key);
             let bold = if cell.is_some() { bold } else { "" };
             cells.push(format!("{bold}{}{bold}{star}", words(cell)));
         }

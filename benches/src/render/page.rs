@@ -269,7 +269,7 @@ fn table(text: &mut String, case: &str, figures: &[Figure], rows: &[Row]) {
         append(text, format_args!("<th>{}</th>", Escaped(&heading(figure))));
     }
     text.push_str("</tr></thead>\n<tbody>\n");
-    let bests: Vec<Option<&Row>> = figures.iter().map(|figure| best(figure, rows)).collect();
+    let bests: Vec<Option<f64>> = figures.iter().map(|figure| best(figure, rows)).collect();
     for row in rows {
         let class = if row.ours { " class=\"ours\"" } else { "" };
         append(
@@ -279,7 +279,7 @@ fn table(text: &mut String, case: &str, figures: &[Figure], rows: &[Row]) {
         for (figure, best) in figures.iter().zip(&bests) {
             let cell = row.cells.get(&figure.key);
             let class = match cell {
-                Some(Cell::Number { .. }) if best.is_some_and(|best| std::ptr::eq(best, row)) => {
+                Some(Cell::Number { value, .. }) if *best == Some(*value) && !row.reference => {
                     "best"
                 }
                 Some(Cell::Text(_)) => "word",
