@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tsq_interop::{Bottleneck, Impairment};
 
-use crate::paths::{self, Limits, Path};
+use crate::paths::{self, Limits, Path, Way};
 use crate::relay::OwnError;
 use crate::section::{Better, Figure, Section};
 use crate::spin::Load;
@@ -20,7 +20,7 @@ pub fn measure(limits: &Limits) -> Result<Section, Error> {
     let own_error = OwnError::now(CLEAN.delay_each_way)?;
     let paths = CASES.map(|(name, impairment)| Path {
         name,
-        impairment: Some(impairment),
+        way: Way::Relay(impairment),
         load: Load::Idle,
     });
     Ok(Section {

@@ -79,6 +79,14 @@ impl Namespace {
         }
         Ok(())
     }
+
+    /// Gives the device of [`Self::join`] one more address.
+    ///
+    /// # Errors
+    /// It has it already.
+    pub(crate) fn add_address(&self, address: &str) -> Result<(), Error> {
+        ip(&["-n", &self.name, "addr", "add", address, "dev", DEVICE])
+    }
 }
 
 impl Drop for Namespace {

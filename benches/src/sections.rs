@@ -26,7 +26,7 @@ pub const SECTIONS: &[Entry] = &[
     Entry {
         id: "bounds",
         title: "What one-shot clients claim",
-        share: 11,
+        share: 14,
         measure: |effort| bounds::measure(&Limits::of(effort)),
     },
     Entry {

@@ -120,7 +120,7 @@ fn section(conditions: Conditions, rows: Vec<Row>, own_error: &OwnError) -> Sect
         ],
         rows,
         notes: vec![
-            "Client and server read one clock: the true offset is 0. No network card: these are limits of software, not of a network.".into(),
+            "Client and server read one clock: the true offset is 0. No network card: these are limits of software, not of a network. On loopback and veth the kernel stamps a packet's departure and its arrival within one call.".into(),
             "Single exchanges, before any filter: a client that keeps the best of several does better, and ours and theirs do.".into(),
             "TSQ: on one connection, by datagrams, one exchange each ms or as soon as the last is over. Its three rows are the same exchanges: with the departure the server tells in the next answer; with the kernel's stamps but for the server's departure; and with the client process's.".into(),
             "chronyd, client and server: the raw measurements of its own log, both with kernel stamps; interleaved (xleave) is its counterpart of our follow-up. It follows nobody (noselect), asks at most 64 times a second, once a second where the round trip is above 10 ms (there, eight relays at once), and does not log what was lost.".into(),

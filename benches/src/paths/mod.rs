@@ -12,8 +12,7 @@ use tsq_interop::Impairment;
 
 use crate::Error;
 use crate::interrupt::Interrupt;
-use crate::namespace::Namespace;
-use crate::peers::{OneShot, Tools, one_shots};
+use crate::peers::{End, OneShot, Tools, one_shots};
 use crate::section::Row;
 use crate::sections::Effort;
 use crate::spin::Load;
@@ -24,9 +23,19 @@ use tally::Tally;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Path {
     pub(crate) name: &'static str,
-    /// None for loopback itself.
-    pub(crate) impairment: Option<Impairment>,
+    pub(crate) way: Way,
     pub(crate) load: Load,
+}
+
+/// What lies between client and server.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Way {
+    /// The loopback device.
+    Loopback,
+    /// A pair of veth devices: the client is in another network namespace.
+    Veth,
+    /// A relay on loopback that does this.
+    Relay(Impairment),
 }
 
 /// How long to go on: the options of the sections that are made of such runs.
@@ -38,6 +47,9 @@ pub struct Limits {
     /// Seconds after which no run is begun but those of the first round
     #[arg(long, value_name = "S", default_value = "300", value_parser = |text: &str| text.parse().map(Duration::from_secs))]
     pub time: Duration,
+    /// Milliseconds of a client's turn: quick ones ask again until then, five times at most
+    #[arg(long, value_name = "MS", default_value = "500", value_parser = |text: &str| text.parse().map(Duration::from_millis))]
+    pub turn: Duration,
     /// Leave the clients out that take seconds
     #[arg(long)]
     pub only_fast: bool,
@@ -50,6 +62,7 @@ impl Limits {
         Self {
             rounds: effort.pick(100, 2),
             time: effort.time,
+            turn: Duration::from_millis(effort.pick(500, 0)),
             only_fast: effort.quick,
         }
     }
@@ -73,7 +86,19 @@ impl Pair<'_> {
         self.client.usual > SLOW
     }
 
-    fn ask(&mut self, site: &Site, round: u32) -> Result<(), Error> {
+    /// Its turn: asks once, and again while there is time.
+    fn take_turn(&mut self, site: &Site, turn: Duration) -> Result<(), Error> {
+        let begun = Instant::now();
+        for _ in 0..MOST_IN_A_TURN {
+            self.ask(site)?;
+            if self.tally.is_settled() || begun.elapsed() >= turn {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, site: &Site) -> Result<(), Error> {
         if let Some(reason) = self.client.missing() {
             self.tally.cannot(reason);
             return Ok(());
@@ -85,13 +110,24 @@ impl Pair<'_> {
                 return Ok(());
             }
         };
-        let seed = 1000 + 10 * u64::from(round);
-        let (_relays, ends) = site::through(self.path.impairment, &ends, seed)?;
+        // Every client's first run meets the same fate, and so on.
+        let seed = 1000 + 10 * u64::from(self.tally.runs());
         let _spinners = self.path.load.spinners();
+        let client = self.client;
+        let ask = |ends: &[End]| client.run(ends, None).map_err(|error| error.to_string());
         let begun = Instant::now();
-        match self.client.run(&ends, None) {
+        let outcome = match self.path.way {
+            Way::Loopback => site.near(|| ask(&ends))?,
+            Way::Veth => site.far(|| ask(&ends))?,
+            Way::Relay(impairment) => site.near(|| {
+                let (_relays, ends) =
+                    site::through(impairment, &ends, seed).map_err(|error| error.to_string())?;
+                ask(&ends)
+            })?,
+        };
+        match outcome {
             Ok(run) => self.tally.add(&run),
-            Err(error) => self.tally.add_failure(&error.to_string(), begun.elapsed()),
+            Err(reason) => self.tally.add_failure(&reason, begun.elapsed()),
         }
         Ok(())
     }
@@ -105,15 +141,8 @@ pub(crate) fn run_all(paths: &[Path], limits: Limits) -> Result<Vec<Row>, Error>
     let interrupt = Interrupt::note()?;
     let tools = Tools::from_env();
     let clients = one_shots(&tools);
-    let namespace = Namespace::new("s")?;
-    let rows = namespace.run(|| {
-        // An error of this kind does not cross threads; its text does.
-        let outcome = ask_all(&interrupt, paths, &clients, &tools, limits);
-        let pairs = outcome.map_err(|error| error.to_string())?;
-        Ok::<_, String>(pairs.iter().map(Pair::row).collect())
-    })?;
-    let rows: Vec<Row> = rows?;
-    Ok(rows)
+    let pairs = ask_all(&interrupt, paths, &clients, &tools, limits)?;
+    Ok(pairs.iter().map(Pair::row).collect())
 }
 
 fn ask_all<'a>(
@@ -142,7 +171,7 @@ fn ask_all<'a>(
             let is_late = begun.elapsed() > limits.time;
             let is_left_out = pair.client.usual > TOO_SLOW || (pair.is_slow() && !slow_too);
             if !(pair.tally.is_settled() || is_left_out || (is_late && round > 0)) {
-                pair.ask(&site, round)?;
+                pair.take_turn(&site, limits.turn)?;
             }
         }
     }
@@ -158,6 +187,7 @@ fn ask_all<'a>(
     Ok(pairs)
 }
 
+const MOST_IN_A_TURN: u32 = 5;
 /// Clients that usually take longer ask once.
 const SLOW: Duration = Duration::from_secs(3);
 /// And those that take longer still, never.

@@ -6,31 +6,67 @@ use std::time::Duration;
 use tsq_interop::{Certs, Impairment, Relay, Server};
 
 use crate::Error;
+use crate::namespace::Namespace;
 use crate::peers::{End, Kind, Nts, PeerServer, Protocol, Tools, Trust};
 use crate::tcp_relay::TcpRelay;
 
-/// Two servers of TSQ and of NTP each, and one of Roughtime; to be started in a network namespace.
+/// Two servers of TSQ and of NTP each, and one of Roughtime, in a network namespace of their own, and another
+/// beside it.
 pub(super) struct Site {
     tsq: [Server; 2],
     ntp: Result<[PeerServer; 2], String>,
     roughtime: Result<PeerServer, String>,
+    near: Namespace,
+    far: Namespace,
     /// Its files are in use.
     _certs: Certs,
 }
 
 impl Site {
     /// # Errors
-    /// Our own servers do not start. That one of the others does not is told by [`Self::ends`].
+    /// Not root, or our own servers do not start. That one of the others does not is told by [`Self::ends`].
     pub(super) fn start(tools: &Tools) -> Result<Self, Error> {
+        let (near, far) = (Namespace::new("s")?, Namespace::new("c")?);
+        near.join("192.0.2.1/24", &far, "192.0.2.2/24")?;
+        for ip in [server_ip(0), server_ip(1), server_ip(2)] {
+            near.add_address(&format!("{ip}/24"))?;
+        }
         let certs = Certs::new();
-        let roughtime = (Ipv4Addr::new(127, 0, 0, 13), 2002).into();
-        let roughtime = PeerServer::start(Kind::Roughenough, roughtime, None, tools);
+        let (tsq, ntp, roughtime) = near.run(|| {
+            let listen = |index| SocketAddr::from((server_ip(index), 0)).to_string();
+            let tsq = |index| Server::start(&["--listen", &listen(index)]);
+            let roughtime = (server_ip(2), 2002).into();
+            let roughtime = PeerServer::start(Kind::Roughenough, roughtime, None, tools);
+            (
+                [tsq(0), tsq(1)],
+                chronyds(&certs, tools).map_err(|error| error.to_string()),
+                roughtime.map_err(|error| error.to_string()),
+            )
+        })?;
         Ok(Self {
-            tsq: [Server::start(&[]), Server::start(&[])],
-            ntp: chronyds(&certs, tools).map_err(|error| error.to_string()),
-            roughtime: roughtime.map_err(|error| error.to_string()),
+            tsq,
+            ntp,
+            roughtime,
+            near,
+            far,
             _certs: certs,
         })
+    }
+
+    /// Does `work` beside the servers: what is sent to them goes over the loopback device.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered.
+    pub(super) fn near<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+        self.near.run(work)
+    }
+
+    /// Does `work` at the other end of a pair of veth devices.
+    ///
+    /// # Errors
+    /// The namespace cannot be entered.
+    pub(super) fn far<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+        self.far.run(work)
     }
 
     /// What a client of this protocol asks.
@@ -59,7 +95,7 @@ fn end(server: &Server) -> End {
 
 fn chronyds(certs: &Certs, tools: &Tools) -> Result<[PeerServer; 2], Error> {
     let start = |index: u8| {
-        let ip = Ipv4Addr::new(127, 0, 0, 11 + index);
+        let ip = server_ip(index);
         // The relay's clients ask for the relay.
         let relay = relay_ip(index).to_string();
         let label = format!("ntp{index}");
@@ -77,6 +113,10 @@ fn chronyds(certs: &Certs, tools: &Tools) -> Result<[PeerServer; 2], Error> {
 const NTP: u16 = 123;
 const KEY_EXCHANGE: u16 = 4460;
 
+fn server_ip(index: u8) -> Ipv4Addr {
+    Ipv4Addr::new(192, 0, 2, 11 + index)
+}
+
 fn relay_ip(index: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 0, 21 + index)
 }
@@ -92,16 +132,12 @@ pub(super) struct Relays {
 /// # Errors
 /// No socket, or no privilege for the relay's real-time priority.
 pub(super) fn through(
-    impairment: Option<Impairment>,
+    impairment: Impairment,
     servers: &[End],
     seed: u64,
 ) -> Result<(Relays, Vec<End>), Error> {
     let (mut udp, mut tcp, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for (index, server) in (0..).zip(servers) {
-        let Some(impairment) = impairment else {
-            ends.push(server.clone());
-            continue;
-        };
         let port = match server.address.port() {
             NTP => NTP,
             _ => 0,
@@ -155,16 +191,5 @@ mod tests {
             ..Impairment::round_trip(ms(20))
         };
         assert_eq!(ways(&impairment), (ms(11), ms(41)));
-    }
-
-    #[test]
-    fn relay_is_asked_in_place_of_its_server_and_loopback_has_none() {
-        let server = End {
-            address: "127.0.0.1:2002".parse().unwrap(),
-            trust: Trust::Nothing,
-        };
-        let servers = [server];
-        let (_, direct) = through(None, &servers, 1).unwrap();
-        assert_eq!(direct, servers);
     }
 }

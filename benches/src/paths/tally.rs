@@ -52,6 +52,10 @@ impl Tally {
         self.reason = Some(reason.into());
     }
 
+    pub(super) fn runs(&self) -> u32 {
+        self.runs
+    }
+
     /// Whether there is nothing to be had from it: it cannot run, or its last run did not end within a minute.
     pub(super) fn is_settled(&self) -> bool {
         self.reason.is_some()
