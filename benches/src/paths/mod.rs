@@ -50,6 +50,9 @@ pub struct Limits {
     /// Milliseconds of a client's turn: quick ones ask again until then, five times at most
     #[arg(long, value_name = "MS", default_value = "500", value_parser = |text: &str| text.parse().map(Duration::from_millis))]
     pub turn: Duration,
+    /// Seconds after which a client that still runs is ended: it has not answered
+    #[arg(long, value_name = "S", default_value = "30", value_parser = |text: &str| text.parse().map(Duration::from_secs))]
+    pub patience: Duration,
     /// Leave the clients out that take seconds
     #[arg(long)]
     pub only_fast: bool,
@@ -63,6 +66,7 @@ impl Limits {
             rounds: effort.pick(100, 2),
             time: effort.time,
             turn: Duration::from_millis(effort.pick(500, 0)),
+            patience: Duration::from_secs(effort.pick(30, 4)),
             only_fast: effort.quick,
         }
     }
@@ -87,18 +91,18 @@ impl Pair<'_> {
     }
 
     /// Its turn: asks once, and again while there is time.
-    fn take_turn(&mut self, site: &Site, turn: Duration) -> Result<(), Error> {
+    fn take_turn(&mut self, site: &Site, limits: &Limits) -> Result<(), Error> {
         let begun = Instant::now();
         for _ in 0..MOST_IN_A_TURN {
-            self.ask(site)?;
-            if self.tally.is_settled() || begun.elapsed() >= turn {
+            self.ask(site, limits.patience)?;
+            if self.tally.is_settled() || begun.elapsed() >= limits.turn {
                 break;
             }
         }
         Ok(())
     }
 
-    fn ask(&mut self, site: &Site) -> Result<(), Error> {
+    fn ask(&mut self, site: &Site, patience: Duration) -> Result<(), Error> {
         if let Some(reason) = self.client.missing() {
             self.tally.cannot(reason);
             return Ok(());
@@ -114,7 +118,10 @@ impl Pair<'_> {
         let seed = 1000 + 10 * u64::from(self.tally.runs());
         let _spinners = self.path.load.spinners();
         let client = self.client;
-        let ask = |ends: &[End]| client.run(ends, None).map_err(|error| error.to_string());
+        let ask = |ends: &[End]| {
+            let run = client.run_within(patience, ends, None);
+            run.map_err(|error| error.to_string())
+        };
         let begun = Instant::now();
         let outcome = match self.path.way {
             Way::Loopback => site.near(|| ask(&ends))?,
@@ -171,7 +178,7 @@ fn ask_all<'a>(
             let is_late = begun.elapsed() > limits.time;
             let is_left_out = pair.client.usual > TOO_SLOW || (pair.is_slow() && !slow_too);
             if !(pair.tally.is_settled() || is_left_out || (is_late && round > 0)) {
-                pair.take_turn(&site, limits.turn)?;
+                pair.take_turn(&site, &limits)?;
             }
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Tally {
     inside: u32,
     /// Milliseconds of every run.
     walls: Vec<f64>,
+    /// Runs that did not end by themselves.
+    endless: u32,
     /// Why it cannot run, or did not.
     reason: Option<String>,
 }
@@ -43,6 +45,7 @@ impl Tally {
     /// A run that did not end by itself.
     pub(super) fn add_failure(&mut self, reason: &str, wall: Duration) {
         self.runs += 1;
+        self.endless += 1;
         self.walls.push(wall.as_secs_f64() * 1000.0);
         self.reason.get_or_insert_with(|| reason.into());
     }
@@ -56,9 +59,9 @@ impl Tally {
         self.runs
     }
 
-    /// Whether there is nothing to be had from it: it cannot run, or its last run did not end within a minute.
+    /// Whether more runs would say no more: it cannot run, or does not end.
     pub(super) fn is_settled(&self) -> bool {
-        self.reason.is_some()
+        self.endless > 1 || (self.runs == 0 && self.reason.is_some())
     }
 
     /// After the last run: says why there was none.
@@ -189,10 +192,12 @@ mod tests {
         let mut tally = Tally::default();
         tally.add(&run(None));
         tally.add_failure("still running", Duration::from_secs(60));
+        assert!(!tally.is_settled());
+        tally.add_failure("still running", Duration::from_secs(60));
         assert!(tally.is_settled());
         let row = cells(&tally);
         assert_eq!(row.cells["answered"], Cell::from(0.0));
-        assert_eq!(row.cells["runs"], Cell::from(2.0));
+        assert_eq!(row.cells["runs"], Cell::from(3.0));
         assert_eq!(row.cells["error_median_us"], Cell::from("still running"));
     }
 
@@ -200,6 +205,7 @@ mod tests {
     fn client_that_did_not_run_says_why() {
         let mut tally = Tally::default();
         tally.cannot("not installed");
+        assert!(tally.is_settled());
         tally.finish("no time was left");
         let row = cells(&tally);
         assert_eq!(row.cells["error_median_us"], Cell::from("not installed"));

@@ -72,6 +72,19 @@ impl OneShot {
     /// It is not installed, cannot be started, or does not end within half a minute. That it found no time is no error:
     /// then [`Run::answer`] is None.
     pub fn run(&self, servers: &[End], shift: Option<&str>) -> Result<Run, Error> {
+        self.run_within(LIMIT, servers, shift)
+    }
+
+    /// The same for who has less patience than a minute.
+    ///
+    /// # Errors
+    /// As [`Self::run`], but for the limit.
+    pub fn run_within(
+        &self,
+        limit: Duration,
+        servers: &[End],
+        shift: Option<&str>,
+    ) -> Result<Run, Error> {
         let program = self.program.as_ref().map_err(Clone::clone)?;
         let servers = &servers[..servers.len().min(self.most_servers)];
         let folder = tempfile::tempdir()?;
@@ -83,9 +96,9 @@ impl OneShot {
         let begun = SystemTime::now();
         // Ours never sets it with --dry-run; and it reads the state of the clock, which a confined program cannot.
         let finished = if self.ours {
-            child::run(command, LIMIT)?
+            child::run(command, limit)?
         } else {
-            no_clock::guarded(move || child::run(command, LIMIT).map_err(|e| e.to_string()))??
+            no_clock::guarded(move || child::run(command, limit).map_err(|e| e.to_string()))??
         };
         let answer = self.style.answer(&finished, begun);
         Ok(Run { answer, finished })
