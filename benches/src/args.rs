@@ -2,17 +2,14 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand, ValueEnum};
-use tsq_perf::Transport;
 
 use crate::paths::Limits;
 use crate::sections::SECTIONS;
-use crate::{accuracy, one_shot, relay};
+use crate::{accuracy, one_shot, relay, serving};
 
 /// Measure TSQ's programs, and those of others beside them
 ///
@@ -36,8 +33,8 @@ pub enum Measurement {
     All(AllOptions),
     /// Make tables, plots and the page again from a results.json
     Render(RenderOptions),
-    /// Processor time per request of a server under load
-    Server(ServerOptions),
+    /// Processor time of a server per request, and how many a second it takes (others need root)
+    Server(serving::Options),
     /// Error of the offset of single exchanges (needs root)
     Accuracy(accuracy::Options),
     /// A one-shot client, from start to exit
@@ -91,60 +88,6 @@ pub struct RenderOptions {
     /// Write the short table into this README, too
     #[arg(long, value_name = "FILE")]
     pub readme: Option<PathBuf>,
-}
-
-/// Options of `server`.
-#[derive(Debug, clap::Args)]
-pub struct ServerOptions {
-    /// Connections, each with one request under way; beyond 128 they take turns
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
-    pub connections: u16,
-    /// Seconds of each measurement, after half a second to warm up
-    #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = seconds)]
-    pub seconds: f64,
-    /// Rounds over all servers; the figure is the least of the rounds
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
-    pub rounds: u16,
-    /// Measure tsq-server only by this transport
-    #[arg(long, value_name = "TRANSPORT")]
-    pub transport: Option<Transport>,
-    /// Measure tsq-server only with these answers
-    #[arg(long, value_name = "HOW", value_delimiter = ',', default_values_t = [Signing::None, Signing::Ed25519, Signing::HmacSha256])]
-    pub signing: Vec<Signing>,
-    /// Leave the other servers out
-    #[arg(long)]
-    pub no_peers: bool,
-    /// Measure an NTP server that runs already, too (repeatable)
-    #[arg(long, value_name = "NAME=ADDR@PID")]
-    pub ntp_server: Vec<NtpServer>,
-}
-
-/// An NTP server that somebody else has started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NtpServer {
-    /// What to call it in the table.
-    pub name: String,
-    /// Where it answers.
-    pub address: SocketAddr,
-    /// Whose processor time is counted.
-    pub pid: u32,
-}
-
-impl FromStr for NtpServer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = || {
-            let (name, rest) = text.split_once('=')?;
-            let (address, pid) = rest.rsplit_once('@')?;
-            Some(Self {
-                name: name.into(),
-                address: address.parse().ok()?,
-                pid: pid.parse().ok()?,
-            })
-        };
-        parts().ok_or_else(|| "not like ntpd-rs=127.0.0.1:123@4711".into())
-    }
 }
 
 /// How answers are signed.
@@ -213,7 +156,7 @@ pub struct NoClockOptions {
 }
 
 /// From a tenth of a second, for a figure worth printing, to an hour.
-fn seconds(text: &str) -> Result<f64, String> {
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(number) if (0.1..=3600.0).contains(&number) => Ok(number),
         _ => Err("not a number from 0.1 to 3600".into()),
@@ -233,22 +176,6 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn servers_are_named_with_address_and_process() {
-        let server: NtpServer = "ntpd-rs=[::1]:123@4711".parse().unwrap();
-        assert_eq!(server.name, "ntpd-rs");
-        assert_eq!(server.address, "[::1]:123".parse().unwrap());
-        assert_eq!(server.pid, 4711);
-        for wrong in [
-            "ntpd-rs",
-            "a=127.0.0.1@1",
-            "a=127.0.0.1:1",
-            "a=127.0.0.1:1@x",
-        ] {
-            assert!(wrong.parse::<NtpServer>().is_err(), "{wrong}");
-        }
     }
 
     #[test]

@@ -32,27 +32,19 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
             } = options;
             return render::files(results, out, readme.as_deref()).map(|()| ExitCode::SUCCESS);
         }
+        Measurement::Server(options) => serving::measure(options)?,
         Measurement::Start(options) => start::measure(options)?,
         Measurement::Accuracy(options) => accuracy::measure(options)?,
         Measurement::Bounds(limits) => bounds::measure(limits)?,
         Measurement::Impaired(limits) => impaired::measure(limits)?,
         Measurement::OneShot(options) => one_shot::measure(options)?,
         Measurement::Relay(options) => relay::measure(options)?,
-        _ => return older(args).map(|()| ExitCode::SUCCESS),
+        Measurement::Peers => return peers::check().map(|()| ExitCode::SUCCESS),
+        Measurement::EchoServer(options) => {
+            return serving::echo::serve(options).map(|()| ExitCode::SUCCESS);
+        }
+        Measurement::NoClock(options) => match no_clock::run(&options.program)? {},
     };
     section.print(args.json)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// What is not a section yet, and what the sections start themselves.
-fn older(args: &Args) -> Result<(), Error> {
-    let report = match &args.measurement {
-        Measurement::Server(options) => serving::measure(options)?,
-        Measurement::EchoServer(options) => return serving::echo::serve(options),
-        Measurement::Peers => return peers::check(),
-        Measurement::NoClock(options) => match no_clock::run(&options.program)? {},
-        _ => return Ok(()),
-    };
-    report.print(args.json);
-    Ok(())
 }

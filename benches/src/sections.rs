@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::args::StartOptions;
 use crate::paths::Limits;
 use crate::section::Section;
-use crate::{Error, accuracy, bounds, impaired, one_shot, relay, start};
+use crate::{Error, accuracy, bounds, impaired, one_shot, relay, serving, start};
 
 /// What `tsq-bench all` measures.
 pub const SECTIONS: &[Entry] = &[
@@ -34,6 +34,12 @@ pub const SECTIONS: &[Entry] = &[
         title: "Over bad paths",
         share: 18,
         measure: |effort| impaired::measure(&Limits::of(effort)),
+    },
+    Entry {
+        id: "server",
+        title: "Server under load",
+        share: 22,
+        measure: |effort| serving::measure(&serving::Options::of(effort)),
     },
     Entry {
         id: "start",

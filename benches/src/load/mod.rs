@@ -1,21 +1,32 @@
-//! Closed-loop load: every answer brings forth the next request, and every answer is checked.
+//! Load: every answer brings forth the next request, or a schedule does; and every answer is checked.
 
+mod capacity;
+pub(crate) mod nts;
 pub(crate) mod plain;
 pub(crate) mod quic;
+pub(crate) mod roughtime;
 
 use std::time::{Duration, Instant};
 
-use tsq_perf::CpuTime;
+use tsq_perf::{CpuTime, Pace};
 
 use crate::Error;
 
+pub(crate) use capacity::{Capacity, capacity};
+
 /// A load generator: some number of clients, each with one request under way.
 pub(crate) trait Load {
-    /// Keeps the server busy until `end`.
+    /// Asks at this pace until `end`.
     ///
     /// # Errors
     /// The server gave an answer that is wrong, or none at all.
-    fn run(&mut self, end: Instant) -> Result<(), Error>;
+    fn run(&mut self, pace: &mut Pace, end: Instant) -> Result<(), Error>;
+
+    /// Waits for the answers under way, at most as long as [`PATIENCE`].
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    fn finish(&mut self) -> Result<(), Error>;
 
     /// What has happened so far.
     fn tally(&self) -> Tally;
@@ -83,9 +94,10 @@ pub(crate) fn measure(
     server: u32,
     duration: Duration,
 ) -> Result<Measured, Error> {
-    load.run(Instant::now() + WARM_UP)?;
+    let pace = &mut Pace::Closed(MOST_UNDER_WAY);
+    load.run(pace, Instant::now() + WARM_UP)?;
     let (cpu, tally, begun) = (CpuTime::of(server)?, load.tally(), Instant::now());
-    load.run(begun + duration)?;
+    load.run(pace, begun + duration)?;
     let elapsed = begun.elapsed();
     let cpu = CpuTime::of(server)?.since(&cpu)?;
     let tally = load.tally().since(tally);
@@ -99,7 +111,7 @@ pub(crate) fn measure(
     })
 }
 
-const WARM_UP: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(300);
 const FEWEST: u64 = 1000;
 
 /// How long an answer is waited for. Far beyond any queue: 1000 requests take a server 10 ms.

@@ -1,11 +1,11 @@
 //! Requests in plain UDP packets: NTP, and the echo that is the floor.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use tsq_net::{Batch, Socket, wait};
-use tsq_perf::Outbox;
+use tsq_perf::{Outbox, Pace};
 
 use super::{Load, MOST_UNDER_WAY, PATIENCE, SWEEP, Tally};
 use crate::Error;
@@ -23,56 +23,68 @@ pub(crate) trait Protocol {
 pub(crate) struct PlainLoad<P> {
     protocol: P,
     socket: Socket,
-    clients: Vec<Client>,
-    /// Those with no request under way, in the order of their turns.
-    idle: VecDeque<usize>,
+    /// How many requests each has made.
+    clients: Vec<u64>,
+    /// Whose turn it is.
+    next: usize,
+    /// By their tokens.
+    under_way: HashMap<u64, Instant>,
+    /// In the order they will be given up in; some are answered.
+    asked: VecDeque<(Instant, u64)>,
     outbox: Outbox,
     batch: Batch,
     swept: Instant,
     tally: Tally,
 }
 
-struct Client {
-    number: u64,
-    /// When the request under way was sent; None when there is none.
-    asked: Option<Instant>,
-}
-
 impl<P: Protocol> PlainLoad<P> {
-    /// Begins one request for each of `count` clients.
+    /// `count` clients, who have not asked yet.
     pub(crate) fn start(protocol: P, server: SocketAddr, count: usize) -> Result<Self, Error> {
-        let mut load = Self {
+        Ok(Self {
             protocol,
             socket: Socket::connect(server)?,
-            clients: (0..count)
-                .map(|_| Client {
-                    number: 0,
-                    asked: None,
-                })
-                .collect(),
-            idle: (MOST_UNDER_WAY..count).collect(),
+            clients: vec![0; count],
+            next: 0,
+            under_way: HashMap::new(),
+            asked: VecDeque::new(),
             outbox: Outbox::default(),
             batch: Batch::new(),
             swept: Instant::now(),
             tally: Tally::default(),
-        };
-        (0..count.min(MOST_UNDER_WAY)).for_each(|client| load.ask(client));
-        load.send()?;
-        Ok(load)
+        })
     }
 
-    fn ask(&mut self, index: usize) {
-        let client = &mut self.clients[index];
-        client.number += 1;
-        client.asked = Some(Instant::now());
-        self.protocol
-            .request(token(index, client.number), self.outbox.packet());
+    fn ask(&mut self, now: Instant) {
+        let index = self.next;
+        self.next = (index + 1) % self.clients.len();
+        self.clients[index] += 1;
+        let token = token(index, self.clients[index]);
+        self.under_way.insert(token, now);
+        self.asked.push_back((now, token));
+        self.protocol.request(token, self.outbox.packet());
     }
 
-    /// A packet the socket does not take is one that gets no answer: it will be counted as lost.
-    fn send(&mut self) -> Result<(), Error> {
-        self.outbox.send(&self.socket)?;
-        Ok(())
+    /// Asks what is due, and says when the next request is.
+    fn issue(&mut self, pace: &mut Pace, now: Instant, end: Instant) -> Instant {
+        match pace {
+            Pace::Closed(most) => {
+                while self.under_way.len() < self.clients.len().min(*most) {
+                    self.ask(now);
+                }
+                end
+            }
+            Pace::Open(schedule) => {
+                // A generator that was held up still owes what was due by the end; not all of it at once, as the
+                // server's socket would overflow.
+                for _ in 0..MOST_UNDER_WAY {
+                    if schedule.take(now.min(end)).is_none() {
+                        break;
+                    }
+                    self.ask(now);
+                }
+                schedule.next()
+            }
+        }
     }
 
     fn receive(&mut self) -> Result<(), Error> {
@@ -82,60 +94,72 @@ impl<P: Protocol> PlainLoad<P> {
                 let Some(packet) = self.batch.packet(i) else {
                     continue;
                 };
-                let token = self.protocol.check(packet.bytes);
-                self.answer(token.ok_or("a wrong answer")?)?;
+                let token = self.protocol.check(packet.bytes).ok_or("a wrong answer")?;
+                if self.under_way.remove(&token).is_some() {
+                    self.tally.answered += 1;
+                } else {
+                    self.late(token)?;
+                }
             }
-            self.send()?;
             if count < Batch::CAPACITY {
                 return Ok(());
             }
         }
     }
 
-    fn answer(&mut self, token: u64) -> Result<(), Error> {
+    fn late(&mut self, token: u64) -> Result<(), Error> {
         let (index, number) = client_of(token);
-        let client = self.clients.get_mut(index).ok_or("an answer to nobody")?;
-        if number == client.number && client.asked.take().is_some() {
-            self.tally.answered += 1;
-            self.idle.push_back(index);
-            if let Some(next) = self.idle.pop_front() {
-                self.ask(next);
+        match self.clients.get(index) {
+            Some(last) if (1..=*last).contains(&number) => {
+                self.tally.late += 1;
+                Ok(())
             }
-            Ok(())
-        } else if (1..client.number).contains(&number) {
-            self.tally.late += 1;
-            Ok(())
-        } else {
-            Err("an answer to nothing that was asked".into())
+            _ => Err("an answer to nothing that was asked".into()),
         }
     }
 
-    fn sweep(&mut self, now: Instant) -> Result<(), Error> {
-        for index in 0..self.clients.len() {
-            let asked = self.clients[index].asked;
-            if asked.is_some_and(|at| now.duration_since(at) > PATIENCE) {
+    fn sweep(&mut self, now: Instant) {
+        while let Some((at, token)) = self.asked.front().copied() {
+            let is_waited_for = self.under_way.contains_key(&token);
+            if is_waited_for && now.duration_since(at) <= PATIENCE {
+                break;
+            }
+            self.asked.pop_front();
+            if is_waited_for {
+                self.under_way.remove(&token);
                 self.tally.lost += 1;
-                self.ask(index);
             }
         }
-        self.send()
     }
 }
 
 impl<P: Protocol> Load for PlainLoad<P> {
-    fn run(&mut self, end: Instant) -> Result<(), Error> {
+    fn run(&mut self, pace: &mut Pace, end: Instant) -> Result<(), Error> {
         loop {
-            wait(&[&self.socket], None, Some(SWEEP))?;
-            self.receive()?;
             let now = Instant::now();
+            if now >= self.swept + SWEEP {
+                self.swept = now;
+                self.sweep(now);
+            }
+            let next = self.issue(pace, now, end);
+            // A packet the socket does not take is one that gets no answer: it will be counted as lost.
+            self.outbox.send(&self.socket)?;
             if now >= end {
                 return Ok(());
             }
-            if now >= self.swept + SWEEP {
-                self.swept = now;
-                self.sweep(now)?;
-            }
+            let left = next.min(end).saturating_duration_since(Instant::now());
+            wait(&[&self.socket], None, Some(left.min(SWEEP)))?;
+            self.receive()?;
         }
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        while !self.under_way.is_empty() {
+            wait(&[&self.socket], None, Some(SWEEP))?;
+            self.receive()?;
+            self.sweep(Instant::now());
+        }
+        Ok(())
     }
 
     fn tally(&self) -> Tally {

@@ -6,13 +6,12 @@ use std::time::Instant;
 
 use tsq_perf::{Ask, Crowd, Pace, Transport};
 
-use super::{Load, MOST_UNDER_WAY, PATIENCE, Tally};
+use super::{Load, PATIENCE, Tally};
 use crate::{Error, trust};
 
 /// Connections to one server, over one socket.
 pub(crate) struct QuicLoad {
     crowd: Crowd,
-    pace: Pace,
 }
 
 impl QuicLoad {
@@ -37,15 +36,13 @@ impl QuicLoad {
         let believed = trust::pinned(pin, server)?;
         Ok(Self {
             crowd: Crowd::connect(server, &believed, count, ask, &AtomicBool::new(false))?,
-            pace: Pace::Closed(MOST_UNDER_WAY),
         })
     }
 }
 
 impl Load for QuicLoad {
-    fn run(&mut self, end: Instant) -> Result<(), Error> {
-        self.crowd
-            .run(&mut self.pace, end, &AtomicBool::new(false))?;
+    fn run(&mut self, pace: &mut Pace, end: Instant) -> Result<(), Error> {
+        self.crowd.run(pace, end, &AtomicBool::new(false))?;
         let tally = self.crowd.tally();
         if let Some(reason) = tally.refused.keys().next() {
             return Err(format!("a wrong answer: {reason}").into());
@@ -54,6 +51,10 @@ impl Load for QuicLoad {
             return Err(format!("a connection ended: {reason}").into());
         }
         Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        Ok(self.crowd.finish()?)
     }
 
     fn tally(&self) -> Tally {

@@ -1,242 +1,218 @@
-//! Processor time per request: our server by both transports, unsigned and signed, chronyd, and the plain UDP floor.
+//! A server under load: processor time per request, and the requests per second it takes on one core.
 
 pub mod echo;
 mod key;
+mod subject;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
-use tsq_interop::{Process, Server};
-use tsq_perf::Transport;
+use tsq_interop::bin;
 
-use self::key::Key;
-use crate::args::{EchoKind, ServerOptions, Signing};
-use crate::load::plain::{Echo, Ntp, PlainLoad};
-use crate::load::quic::QuicLoad;
-use crate::load::{self, Load, Measured};
-use crate::ntp::Chronyd;
-use crate::{Conditions, Error, Report, Table};
+use self::subject::Subject;
+use crate::interrupt::Interrupt;
+use crate::load::{self, Capacity, Load, Measured};
+use crate::peers::Tools;
+use crate::section::{Better, Cell, Figure, Row, Section};
+use crate::sections::Effort;
+use crate::{Conditions, Error, cores};
 
-/// Runs all servers, one at a time, round after round.
+/// Options of `server`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Clients, each with one request under way; beyond 128 they take turns
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [50, 1000, 10_000], value_parser = clap::value_parser!(u16).range(1..))]
+    pub clients: Vec<u16>,
+    /// Seconds of each measurement
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = crate::args::seconds)]
+    pub seconds: f64,
+    /// Rounds over all servers; the figure is the least of the rounds
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub rounds: u16,
+    /// Seconds of each step of the rate
+    #[arg(long, value_name = "S", default_value_t = 0.5, value_parser = crate::args::seconds)]
+    pub step: f64,
+    /// Begin no further round after so many seconds
+    #[arg(long, value_name = "S", default_value_t = 1200)]
+    pub limit: u64,
+}
+
+impl Options {
+    /// For a whole run.
+    #[must_use]
+    pub fn of(effort: &Effort) -> Self {
+        Self {
+            clients: effort.pick(vec![50, 1000, 10_000], vec![50]),
+            seconds: effort.pick(0.7, 0.3),
+            rounds: effort.pick(3, 1),
+            step: effort.pick(0.4, 0.1),
+            limit: effort.time.as_secs(),
+        }
+    }
+}
+
+/// Loads all servers, one at a time, round after round.
 ///
 /// # Errors
-/// A server does not start, or a single answer is wrong.
-pub fn measure(options: &ServerOptions) -> Result<Report, Error> {
+/// A signal came. A server that does not start or answers wrongly is a row that says so.
+pub fn measure(options: &Options) -> Result<Section, Error> {
+    let _programs = [bin("tsq-server"), bin("tsq-certs")];
+    let interrupt = Interrupt::note()?;
     let conditions = Conditions::now();
-    let mut subjects = subjects(options);
-    for _ in 0..options.rounds {
-        for subject in &mut subjects {
-            let measured = subject.kind.measure(options)?;
-            subject.rounds.push(measured);
-        }
-    }
-    Ok(report(options, conditions, &subjects))
-}
-
-/// A server, and what its rounds gave.
-struct Subject {
-    kind: Kind,
-    rounds: Vec<Measured>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Tsq(Transport, Signing),
-    Chronyd,
-    /// The one with this number of those that were named to us.
-    Ntp(usize),
-    Echo(EchoKind),
-}
-
-fn subjects(options: &ServerOptions) -> Vec<Subject> {
-    let transports = match options.transport {
-        Some(only) => vec![only],
-        None => vec![Transport::Datagram, Transport::Stream],
-    };
-    let mut kinds: Vec<Kind> = options
-        .signing
-        .iter()
-        .flat_map(|signing| transports.iter().map(|one| Kind::Tsq(*one, *signing)))
-        .collect();
-    if !options.no_peers {
-        kinds.push(Kind::Chronyd);
-    }
-    kinds.extend((0..options.ntp_server.len()).map(Kind::Ntp));
-    if !options.no_peers {
-        kinds.extend([Kind::Echo(EchoKind::Plain), Kind::Echo(EchoKind::Stamped)]);
-    }
-    kinds
-        .into_iter()
-        .map(|kind| Subject {
-            kind,
-            rounds: Vec::new(),
-        })
-        .collect()
-}
-
-impl Kind {
-    fn name(self, options: &ServerOptions) -> String {
-        match self {
-            Self::Tsq(transport, Signing::None) => format!("tsq-server, {}", transport.names()),
-            Self::Tsq(transport, signing) => {
-                format!("tsq-server, {}, {}", transport.names(), signing.name())
-            }
-            Self::Ntp(number) => format!("{}, NTP", options.ntp_server[number].name),
-            Self::Chronyd => "chronyd, NTP".into(),
-            Self::Echo(EchoKind::Plain) => "UDP echo, recvfrom + sendto".into(),
-            Self::Echo(EchoKind::Stamped) => "UDP echo, our socket".into(),
-        }
-    }
-
-    fn measure(self, options: &ServerOptions) -> Result<Measured, Error> {
-        let count = usize::from(options.connections);
-        match self {
-            Self::Tsq(transport, signing) => {
-                let key = Key::make(signing)?;
-                // One core's worth: with more threads the load would be spread, and caches would count too.
-                let mut words = vec!["--threads", "1"];
-                if let Some(key) = &key {
-                    words.extend(["--signing-key", key.file()]);
+    let tools = Tools::from_env();
+    let end = Instant::now() + Duration::from_secs(options.limit);
+    // Generator and server each have a core of their own.
+    cores::alone(cores::Role::Generator, || {
+        let mut subjects = Subject::all(&tools);
+        let mut rows = Vec::new();
+        for (number, count) in options.clients.iter().enumerate() {
+            // What a signature costs does not depend on how many ask for it.
+            subjects.retain(|subject| number == 0 || !subject.signs());
+            let rounds = if *count > MANY { 1 } else { options.rounds };
+            let mut taken: Vec<Taken> = subjects.iter().map(|_| Taken::default()).collect();
+            for round in 0..rounds {
+                if round > 0 && Instant::now() >= end {
+                    break;
                 }
-                let server = Server::start(&words);
-                let asked = (transport, key.is_some());
-                let mut load = QuicLoad::start(server.address(), server.pin(), count, asked)?;
-                run(&mut load, server.process().id(), options)
+                for (subject, taken) in subjects.iter_mut().zip(&mut taken) {
+                    interrupt.check().map_err(|error| error.to_string())?;
+                    if taken.failure.is_none() {
+                        taken.add(one(subject, usize::from(*count), round == 0, options));
+                    }
+                }
             }
-            Self::Chronyd => {
-                let chronyd = Chronyd::start((Ipv4Addr::LOCALHOST, 0).into())?;
-                let mut load = PlainLoad::start(Ntp, chronyd.address(), count)?;
-                run(&mut load, chronyd.pid(), options)
-            }
-            Self::Ntp(number) => {
-                let server = &options.ntp_server[number];
-                let mut load = PlainLoad::start(Ntp, server.address, count)?;
-                run(&mut load, server.pid, options)
-            }
-            Self::Echo(kind) => {
-                let (process, address) = start_echo(kind)?;
-                let mut load = PlainLoad::start(ECHO, address, count)?;
-                run(&mut load, process.id(), options)
-            }
+            let case = format!("{count} clients");
+            let row = |(subject, taken): (&Subject, &Taken)| row(&case, subject, taken);
+            rows.extend(subjects.iter().zip(&taken).map(row));
         }
+        Ok::<_, String>(rows)
+    })?
+    .map(|rows| section(options, conditions, rows))
+    .map_err(Into::into)
+}
+
+/// One round of one server, with the steps of the rate in the first.
+fn one(
+    subject: &mut Subject,
+    count: usize,
+    with_capacity: bool,
+    options: &Options,
+) -> Result<(Measured, Option<Capacity>), String> {
+    let text = |error: Error| error.to_string();
+    let (mut load, server) = subject.load(count).map_err(text)?;
+    let duration = Duration::from_secs_f64(options.seconds);
+    let load: &mut dyn Load = load.as_mut();
+    let measured = load::measure(load, server, duration).map_err(text)?;
+    let step = Duration::from_secs_f64(options.step);
+    let capacity = with_capacity
+        .then(|| load::capacity(load, measured.requests_per_second(), step))
+        .transpose();
+    Ok((measured, capacity.map_err(text)?))
+}
+
+/// So many connections take longer to make than to measure.
+const MANY: u16 = 5000;
+
+/// What the rounds of one server gave.
+#[derive(Debug, Default)]
+struct Taken {
+    rounds: Vec<Measured>,
+    capacity: Option<Capacity>,
+    failure: Option<String>,
+}
+
+impl Taken {
+    fn add(&mut self, outcome: Result<(Measured, Option<Capacity>), String>) {
+        match outcome {
+            Ok((measured, capacity)) => {
+                self.rounds.push(measured);
+                self.capacity = capacity.or(self.capacity);
+            }
+            Err(reason) => self.failure = Some(reason),
+        }
+    }
+
+    /// The round that used least: other programs on the machine only ever add.
+    fn best(&self) -> Option<&Measured> {
+        let cpu = Measured::cpu_us_per_request;
+        self.rounds.iter().min_by(|a, b| cpu(a).total_cmp(&cpu(b)))
     }
 }
 
-fn run(load: &mut dyn Load, server: u32, options: &ServerOptions) -> Result<Measured, Error> {
-    load::measure(load, server, Duration::from_secs_f64(options.seconds))
-}
-
-/// A QUIC packet with one datagram: 1 byte of header, 8 of connection ID, 1 to 2 of packet number,
-/// the frame, 16 of authentication tag, and an acknowledgement of about 5 in most.
-const ECHO: Echo = Echo {
-    request: 52,
-    answer: 72,
-};
-
-fn start_echo(kind: EchoKind) -> Result<(Process, SocketAddr), Error> {
-    let mut command = Command::new(std::env::current_exe()?);
-    let kind = match kind {
-        EchoKind::Plain => "plain",
-        EchoKind::Stamped => "stamped",
-    };
-    let answer = ECHO.answer.to_string();
-    command.args(["echo-server", "--kind", kind, "--answer", &answer]);
-    let process = Process::start(command);
-    let address = process.wait_for(Duration::from_secs(5), |line| {
-        line.strip_prefix("listening on ")?.parse().ok()
-    });
-    Ok((process, address))
-}
-
-/// The round that used least: other programs on the machine only ever add.
-fn best(rounds: &[Measured]) -> Option<&Measured> {
-    rounds
-        .iter()
-        .min_by(|a, b| a.cpu_us_per_request().total_cmp(&b.cpu_us_per_request()))
-}
-
-fn report(options: &ServerOptions, conditions: Conditions, subjects: &[Subject]) -> Report {
-    let figure = |kind: Kind| {
-        let subject = subjects.iter().find(|subject| subject.kind == kind)?;
-        best(&subject.rounds).map(Measured::cpu_us_per_request)
-    };
-    let floor = figure(Kind::Echo(EchoKind::Plain));
-    let chronyd = figure(Kind::Chronyd);
-    let mut table = Table::new(&[
-        "server",
-        "CPU us/request",
-        "all rounds",
-        "x echo",
-        "x chronyd",
-        "requests/s",
-        "busy %",
-        "lost",
-        "late",
-    ]);
-    let mut rows = Vec::new();
-    for subject in subjects {
-        let Some(best) = best(&subject.rounds) else {
-            continue;
-        };
-        let all: Vec<f64> = subject
+fn row(case: &str, subject: &Subject, taken: &Taken) -> Row {
+    let mut row = Row::new(case, subject.name.clone(), subject.ours);
+    if let Some(best) = taken.best() {
+        let all: Vec<f64> = taken
             .rounds
             .iter()
             .map(Measured::cpu_us_per_request)
             .collect();
-        let cpu = best.cpu_us_per_request();
-        let sum = |field: fn(&Measured) -> u64| subject.rounds.iter().map(field).sum::<u64>();
-        let (lost, late) = (sum(|m| m.tally.lost), sum(|m| m.tally.late));
-        table.row([
-            subject.kind.name(options),
-            format!("{cpu:.2}"),
-            all.iter()
-                .map(|us| format!("{us:.2}"))
-                .collect::<Vec<_>>()
-                .join(" "),
-            ratio(cpu, floor),
-            ratio(cpu, chronyd),
-            format!("{:.0}", best.requests_per_second()),
-            format!("{:.0}", best.busy_percent()),
-            lost.to_string(),
-            late.to_string(),
-        ]);
-        rows.push(json!({
-            "server": subject.kind.name(options),
-            "cpu_us_per_request": cpu,
-            "cpu_us_per_request_rounds": all,
-            "ratio_to_echo": floor.map(|floor| cpu / floor),
-            "ratio_to_chronyd": chronyd.map(|chronyd| cpu / chronyd),
-            "requests_per_second": best.requests_per_second(),
-            "busy_percent": best.busy_percent(),
-            "answered": sum(|m| m.tally.answered),
-            "lost": lost,
-            "late": late,
-        }));
+        row = row.with("cpu_us", Cell::of(best.cpu_us_per_request(), all));
+        row = row.with("busy_percent", best.busy_percent());
     }
-    Report {
-        title: format!(
-            "Processor time of a server per request: {} connections, at most one request under way on each and 128 in all, {} rounds of {} s",
-            options.connections, options.rounds, options.seconds
-        ),
-        conditions,
-        table,
-        notes: vec![
-            "The figure is the least of the rounds: other programs on the machine only add.".into(),
-            "Every answer was checked (nonce or origin timestamp echoed, T3 >= T2); a wrong one ends the run.".into(),
-            "Signatures are not verified by the load; but who asks for one gets an answer with one, or none.".into(),
-            "tsq-server runs with --threads 1.".into(),
-            "A connection that asks less than about 40 times a second adds delayed acknowledgements: packets of their own, in the figure.".into(),
-            "Lost: no answer within 500 ms; late: answered after that. Both are sums of all rounds.".into(),
-        ],
-        rows,
+    match (&taken.failure, taken.capacity) {
+        (Some(reason), _) if taken.rounds.is_empty() => row.with("cpu_us", reason.clone()),
+        (Some(reason), _) => row.with("per_second", reason.clone()),
+        (None, Some(Capacity { rate: None, .. })) => row.with("per_second", "loses at every rate"),
+        (
+            None,
+            Some(Capacity {
+                rate: Some(rate),
+                is_ours,
+            }),
+        ) => {
+            let limit = if is_ours {
+                "the generator"
+            } else {
+                "the server"
+            };
+            row.with("per_second", rate).with("limit", limit)
+        }
+        (None, None) => row,
     }
 }
 
-fn ratio(value: f64, to: Option<f64>) -> String {
-    to.map_or_else(|| "-".into(), |to| format!("{:.2}", value / to))
+fn section(options: &Options, conditions: Conditions, rows: Vec<Row>) -> Section {
+    let clients: Vec<String> = options.clients.iter().map(ToString::to_string).collect();
+    Section {
+        id: "server".into(),
+        title: "Server under load".into(),
+        question: "What does a request cost a server, and how many a second does one core take?"
+            .into(),
+        command: format!(
+            "tsq-bench server --clients {} --seconds {} --rounds {} --step {}",
+            clients.join(","),
+            options.seconds,
+            options.rounds,
+            options.step
+        ),
+        conditions,
+        figures: vec![
+            Figure::new("cpu_us", "processor time per request", "us", Better::Less).plotted(),
+            Figure::new(
+                "per_second",
+                "requests per second until 0.1 % are lost",
+                "",
+                Better::More,
+            )
+            .plotted(),
+            Figure::new("limit", "what ended it", "", Better::Neither),
+            Figure::new("busy_percent", "of its core in use", "%", Better::Neither),
+        ],
+        rows,
+        notes: NOTES.map(String::from).into(),
+    }
 }
+
+const NOTES: [&str; 8] = [
+    "Processor time: the least of the rounds, as other programs on the machine only add; each answer brings forth the next request, at most 128 are under way.",
+    "Requests per second: steps at 25 % to 150 % of what was answered so, at random instants, the last before more than one in a thousand had no answer within 500 ms, twice. Where the generator ended it, the server may take more.",
+    "Each server is kept to one core and the generator to another; tsq-server runs with --threads 1, the others with what they have.",
+    "Every answer was checked (nonce or origin timestamp echoed, T3 >= T2; NTS opened with its key); a wrong one ends the row. Signatures are not verified by the load, Roughtime's neither.",
+    "All clients share one socket, so that to a server of NTP they are one host; a client of TSQ is a connection of its own.",
+    "Signed answers are measured with the fewest clients only, more than 5000 clients in one round only.",
+    "ntpd-rs and NTPsec have no source here: they answer as servers do that are not synchronised, or as orphans.",
+    "The echoes answer with as many bytes as TSQ and do nothing else: what is left when protocol and cryptography are gone.",
+];
 
 #[cfg(test)]
 mod tests {
@@ -256,31 +232,20 @@ mod tests {
     }
 
     #[test]
-    fn figure_is_the_least_of_the_rounds_and_losses_are_summed() {
-        let options = ServerOptions {
-            connections: 50,
-            seconds: 1.0,
-            rounds: 2,
-            transport: None,
-            signing: vec![Signing::None, Signing::Ed25519],
-            no_peers: false,
-            ntp_server: Vec::new(),
-        };
-        let mut subjects = subjects(&options);
-        for subject in &mut subjects {
-            let factor = if subject.kind == Kind::Chronyd { 2 } else { 4 };
-            subject.rounds = vec![round(3 * factor), round(factor)];
+    fn figure_is_the_least_of_the_rounds() {
+        let mut taken = Taken::default();
+        for cpu_ms in [6, 4, 5] {
+            taken.add(Ok((round(cpu_ms), None)));
         }
-        let report = report(&options, Conditions::now(), &subjects);
-        let row = &report.rows[0];
-        assert_eq!(row["cpu_us_per_request"], 4.0);
-        assert_eq!(row["ratio_to_chronyd"], 2.0);
-        assert_eq!(row["lost"], 2);
-        let names: Vec<_> = report
-            .rows
-            .iter()
-            .map(|row| row["server"].as_str())
-            .collect();
-        assert_eq!(names[3], Some("tsq-server, streams, ed25519"));
+        assert_eq!(taken.best().map(Measured::cpu_us_per_request), Some(4.0));
+    }
+
+    #[test]
+    fn server_that_fails_later_keeps_its_rounds() {
+        let mut taken = Taken::default();
+        taken.add(Ok((round(4), None)));
+        taken.add(Err("a wrong answer".into()));
+        assert_eq!(taken.rounds.len(), 1);
+        assert_eq!(taken.failure.as_deref(), Some("a wrong answer"));
     }
 }

@@ -62,7 +62,8 @@ pub(super) fn ntpsec(address: SocketAddr) -> String {
 
 pub(super) fn roughenough(address: SocketAddr) -> String {
     format!(
-        "interface: {}\nport: {}\nseed: {ROUGHTIME_SEED}\n",
+        // One thread, as all the others but ntpd-rs have.
+        "interface: {}\nport: {}\nseed: {ROUGHTIME_SEED}\nnum_workers: 1\n",
         address.ip(),
         address.port()
     )
