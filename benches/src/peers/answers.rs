@@ -76,11 +76,20 @@ pub(super) fn ntpd_rs(run: &Finished) -> Option<Answer> {
     })
 }
 
-/// `ntpd: reply from 127.0.0.11: offset:+0.000012 delay:0.000065 status:0x24 ...`, the last.
+/// `ntpd: setting time to 2026-11-21 20:28:23 (offset +10.000031s)`. It steps no offset below a second, and names
+/// none then: it is the last of those in lines like
+/// `ntpd: reply from 127.0.0.11: offset:+0.000012 delay:0.000065 status:0x24 ...`.
 pub(super) fn busybox(run: &Finished) -> Option<Answer> {
-    let (_, rest) = run.stderr.rsplit_once(" offset:")?;
+    succeeded(run)?;
+    let stepped = run.stderr.rsplit_once("(offset ");
+    let stepped = stepped.and_then(|(_, rest)| seconds(rest.split("s)").next()?));
+    let replies = || {
+        let offsets = run.stderr.split(" offset:").skip(1);
+        let offsets = offsets.filter_map(|rest| seconds(rest.split_whitespace().next()?));
+        offsets.filter(|offset| offset.abs() <= 1e6).last()
+    };
     Some(Answer {
-        offset_us: Some(seconds(rest.split_whitespace().next()?)?),
+        offset_us: Some(stepped.or_else(replies)?),
         bound_us: None,
     })
 }
@@ -162,8 +171,12 @@ mod tests {
         assert_eq!(ntpdig_line(&run(text, "")), answer(5e5, Some(2.5e5)));
         let text = "2026-11-21T19:38:59Z System clock wrong by -0.5 seconds (ignored)\n";
         assert_eq!(chronyd(&run("", text)), answer(-5e5, None));
-        let text = "ntpd: reply from 127.0.0.11: offset:+0.5 delay:0.1 status:0x24 strat:8\n";
-        assert_eq!(busybox(&run("", text)), answer(5e5, None));
+        let replies = "ntpd: reply from 127.0.0.11: offset:+0.5 delay:0.1 status:0x24 strat:8\n\
+                       ntpd: reply from 127.0.0.12: offset:+10.0 delay:0.1 status:0x24 strat:8\n";
+        assert_eq!(busybox(&run("", replies)), answer(5e5, None));
+        let stepped = "ntpd: setting time to 2026-11-21 20:28:23.834180 (offset +10.25s)\n";
+        let text = [replies, stepped].concat();
+        assert_eq!(busybox(&run("", &text)), answer(10.25e6, None));
     }
 
     #[test]
