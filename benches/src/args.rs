@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::paths::Limits;
 use crate::sections::SECTIONS;
-use crate::{accuracy, one_shot, relay, serving};
+use crate::{accuracy, attacks, one_shot, relay, serving};
 
 /// Measure TSQ's programs, and those of others beside them
 ///
@@ -47,6 +47,8 @@ pub enum Measurement {
     Start(StartOptions),
     /// The error that the relay itself adds (needs the privilege of a real-time priority)
     Relay(relay::Options),
+    /// What each program makes of an attack (needs root)
+    Attacks(attacks::Options),
     /// Every server and client once: what is here, and whether it works (needs root)
     Peers,
     /// The plain UDP echo that `server` compares with

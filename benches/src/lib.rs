@@ -13,6 +13,7 @@
 pub mod accuracy;
 pub mod all;
 pub mod args;
+pub mod attacks;
 pub mod bounds;
 mod conditions;
 mod cores;

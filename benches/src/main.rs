@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use tsq_benches::args::{Args, Measurement, RenderOptions};
 use tsq_benches::{
-    Error, accuracy, all, bounds, impaired, no_clock, one_shot, peers, relay, render, serving,
-    start,
+    Error, accuracy, all, attacks, bounds, impaired, no_clock, one_shot, peers, relay, render,
+    serving, start,
 };
 
 fn main() -> ExitCode {
@@ -39,6 +39,7 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
         Measurement::Impaired(limits) => impaired::measure(limits)?,
         Measurement::OneShot(options) => one_shot::measure(options)?,
         Measurement::Relay(options) => relay::measure(options)?,
+        Measurement::Attacks(options) => attacks::measure(options)?,
         Measurement::Peers => return peers::check().map(|()| ExitCode::SUCCESS),
         Measurement::EchoServer(options) => {
             return serving::echo::serve(options).map(|()| ExitCode::SUCCESS);

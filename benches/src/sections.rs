@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::args::StartOptions;
 use crate::paths::Limits;
 use crate::section::Section;
-use crate::{Error, accuracy, bounds, impaired, one_shot, relay, serving, start};
+use crate::{Error, accuracy, attacks, bounds, impaired, one_shot, relay, serving, start};
 
 /// What `tsq-bench all` measures.
 pub const SECTIONS: &[Entry] = &[
@@ -40,6 +40,12 @@ pub const SECTIONS: &[Entry] = &[
         title: "Server under load",
         share: 22,
         measure: |effort| serving::measure(&serving::Options::of(effort)),
+    },
+    Entry {
+        id: "attacks",
+        title: "Under attack",
+        share: 7,
+        measure: |effort| attacks::measure(&attacks::Options::of(effort)),
     },
     Entry {
         id: "start",

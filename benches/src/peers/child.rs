@@ -68,9 +68,12 @@ pub(super) fn run(mut command: Command, limit: Duration) -> Result<Finished, Err
         Ok(finished)
     } else {
         let last = finished.stderr.lines().last().unwrap_or("nothing");
-        Err(format!("still running after {limit:?}; its last word: {last}").into())
+        Err(format!("{STILL_RUNNING} {limit:?}; its last word: {last}").into())
     }
 }
+
+/// What the error says first when a program was stopped at the limit.
+pub(crate) const STILL_RUNNING: &str = "still running after";
 
 fn stop(child: &mut Child) {
     // Fails only if it has ended already.

@@ -14,6 +14,7 @@ mod tools;
 
 pub use check::{check, versions};
 pub use child::Finished;
+pub(crate) use child::STILL_RUNNING;
 pub use clients::one_shots;
 pub use one_shot::{Answer, OneShot, Run};
 pub use server::{Kind, Nts, PeerServer};
