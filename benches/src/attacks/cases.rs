@@ -163,7 +163,7 @@ impl Case {
         let certified = matches!(protocol, Protocol::Tsq | Protocol::Nts);
         let ask = |ends: Result<Vec<End>, String>, shift| {
             ends.map_err(Error::from)
-                .and_then(|ends| client.run_within(&ends, shift, patience))
+                .and_then(|ends| client.run_within(patience, &ends, shift))
         };
         let one = |end: Result<End, String>| ask(end.map(|end| vec![end]), None);
         let run = match self.attack {
@@ -273,9 +273,9 @@ fn replay(
     let recorder = Recorder::default();
     let attacker = recorder.clone();
     let path = through(end, place, true, move || Box::new(attacker.clone()))?;
-    client.run_within(&[path.end()], None, patience)?;
+    client.run_within(patience, &[path.end()], None)?;
     recorder.replay();
-    client.run_within(&[path.end()], None, patience)
+    client.run_within(patience, &[path.end()], None)
 }
 
 fn is_by_nts(end: &End) -> bool {

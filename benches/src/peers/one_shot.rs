@@ -72,11 +72,10 @@ impl OneShot {
     /// It is not installed, cannot be started, or does not end within half a minute. That it found no time is no error:
     /// then [`Run::answer`] is None.
     pub fn run(&self, servers: &[End], shift: Option<&str>) -> Result<Run, Error> {
-<<<<<<< HEAD
         self.run_within(LIMIT, servers, shift)
     }
 
-    /// The same for who has less patience than a minute.
+    /// The same for who has another patience than half a minute.
     ///
     /// # Errors
     /// As [`Self::run`], but for the limit.
@@ -85,20 +84,6 @@ impl OneShot {
         limit: Duration,
         servers: &[End],
         shift: Option<&str>,
-=======
-        self.run_within(servers, shift, LIMIT)
-    }
-
-    /// The same with another limit than a minute.
-    ///
-    /// # Errors
-    /// As [`Self::run`].
-    pub fn run_within(
-        &self,
-        servers: &[End],
-        shift: Option<&str>,
-        limit: Duration,
->>>>>>> 41374e6 (benches: attack every program, and say what it makes of it)
     ) -> Result<Run, Error> {
         let program = self.program.as_ref().map_err(Clone::clone)?;
         let servers = &servers[..servers.len().min(self.most_servers)];
