@@ -170,7 +170,9 @@ fn installed(workspace: &Workspace, folder: &Path, wanted: &Crate) -> Result<(),
     let said = Command::new(root.join("bin").join(program))
         .arg("--version")
         .output();
-    if said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains(version)) {
+    // ntp-ctl says it on standard error.
+    let said = said.map(|said| [said.stdout, said.stderr].concat());
+    if said.is_ok_and(|said| String::from_utf8_lossy(&said).contains(version)) {
         return Ok(());
     }
     println!("installing {name} {version} (built from source, some minutes)");

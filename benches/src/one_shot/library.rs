@@ -24,14 +24,8 @@ impl Library {
             server: None,
         };
         [
-            of(
-                "tsq-client, in one process, first connection",
-                Handshake::Full,
-            ),
-            of(
-                "tsq-client, in one process, later (0-RTT)",
-                Handshake::Early,
-            ),
+            of("tsq-client, first connection", Handshake::Full),
+            of("tsq-client, later connection (0-RTT)", Handshake::Early),
         ]
     }
 

@@ -121,9 +121,19 @@ fn rows(options: &Options, interrupt: &Interrupt) -> Result<Vec<Row>, Error> {
             }
         }
     }
+    // What needs no start of a process is no rival of what does, and has a case of its own.
     let of_case = |case: &Case| {
         let row = |(subject, taken): &(Subject, Taken)| row(case, subject, taken);
-        case.subjects.iter().map(row).collect::<Vec<_>>()
+        let (programs, within): (Vec<_>, Vec<_>) = case
+            .subjects
+            .iter()
+            .partition(|(subject, _)| subject.is_program());
+        let within = within.into_iter().map(row).map(|row| Row {
+            case: format!("{}, within a running process", row.case),
+            ..row
+        });
+        let programs = programs.into_iter().map(row);
+        programs.chain(within).collect::<Vec<_>>()
     };
     Ok(cases.iter().flat_map(of_case).collect())
 }
@@ -175,7 +185,7 @@ fn section(options: &Options, conditions: Conditions, rows: Vec<Row>) -> Section
             Figure::new("cpu_ms", "processor time, median", "ms", Better::Less).plotted(),
             Figure::new("round_trips", "round trips", "", Better::Less).plotted(),
             Figure::new("packets", "packets", "", Better::Less),
-            Figure::new("bytes", "bytes", "", Better::Less),
+            Figure::new("bytes", "bytes", "", Better::Less).plotted(),
             Figure::new("outcome", "outcome", "", Better::Neither),
         ],
         rows,
@@ -187,7 +197,7 @@ const NOTES: [&str; 8] = [
     "Each asks one server; tsq-adjtime asks it five times and says so where it asks once. chronyd -Q \"iburst\" is what its manual shows, \"fastest\" the least interval and one sample.",
     "Round trips: those that followed each other until the last answer, seen in the packets of one run over the path with the delay. A relay of ours makes that delay; its own error has a section of its own.",
     "Packets and bytes (of IP) of that run, both ways, acknowledgements and the end of the connection included.",
-    "tsq-client, later: a process that runs on has a ticket of the server and asks in its first packet. chronyd, kept cookies: NTS without a new key exchange, from a folder that an earlier run left them in.",
+    "Within a running process: our library, from nothing to five samples; no start and exit are in it, so it is compared with nobody. Later: a process that runs on has a ticket of the server and asks in its first packet. chronyd, kept cookies: NTS without a new key exchange, from a folder that an earlier run left them in.",
     "No program can set the clock: see benches/src/no_clock.rs. Ours runs with --dry-run.",
     "ntpd-rs has no client that only asks: force-sync, answered with no, names no offset below a second. It wants a terminal; the processor time of the script that makes one is in its figure.",
     "roughenough-client names a time and a radius and leaves the comparison with the clock to others.",

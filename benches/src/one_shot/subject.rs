@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::library::Library;
 use crate::peers::{Answer, End, OneShot, Protocol, Tools, one_shots};
 use crate::tap::{self, Tap};
@@ -21,6 +23,11 @@ enum Kind {
 }
 
 impl Subject {
+    /// Whether it is a program and not our library, which needs no start.
+    pub(super) fn is_program(&self) -> bool {
+        matches!(self.kind, Kind::Program(_))
+    }
+
     /// All there are.
     pub(super) fn all(tools: &Tools) -> Vec<Self> {
         let program = |client: OneShot| Self {
@@ -212,6 +219,9 @@ impl Taken {
 
 /// The exit code and the last line a program wrote, shortened.
 fn refusal(code: Option<i32>, words: &str) -> String {
+    if let (Some(code), Some(days)) = (code, days_told(words)) {
+        return format!("finds the clock {days:.3} days off and refuses to act, exit code {code}");
+    }
     let lines = || words.lines().filter(|line| !line.trim().is_empty());
     let tells_why = |line: &&str| WHY.iter().any(|word| line.contains(word));
     let line = lines().rfind(tells_why).or_else(|| lines().next_back());
@@ -225,6 +235,12 @@ fn refusal(code: Option<i32>, words: &str) -> String {
         Some(code) => format!("no time, exit code {code}: {line}"),
         None => format!("no time, ended by a signal: {line}"),
     }
+}
+
+/// How far off the clock is by the JSON of tsq-adjtime.
+fn days_told(words: &str) -> Option<f64> {
+    let json: Value = serde_json::from_str(words.lines().next()?).ok()?;
+    Some(json["offset_ns"].as_f64()? / 86_400e9)
 }
 
 /// In lines that say why, unlike "exiting".
@@ -288,6 +304,13 @@ mod tests {
         assert_eq!(
             taken.outcome(Protocol::Ntp, false),
             "no time, exit code 4: last"
+        );
+        assert_eq!(
+            refusal(
+                Some(5),
+                "{\"offset_ns\":31536000000046174}\npast the limit\n"
+            ),
+            "finds the clock 365.000 days off and refuses to act, exit code 5"
         );
         taken.failure = Some("not installed".into());
         assert_eq!(taken.outcome(Protocol::Ntp, false), "not installed");
