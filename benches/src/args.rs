@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::paths::Limits;
 use crate::sections::SECTIONS;
-use crate::{accuracy, attacks, one_shot, relay, serving};
+use crate::{accuracy, attacks, handshakes, memory, one_shot, relay, serving};
 
 /// Measure TSQ's programs, and those of others beside them
 ///
@@ -43,6 +43,10 @@ pub enum Measurement {
     Bounds(Limits),
     /// One-shot clients over paths that lose, delay and reorder packets (needs root)
     Impaired(Limits),
+    /// New clients per second: handshakes of TSQ, key exchanges of NTS
+    Handshakes(handshakes::Options),
+    /// Memory of a server for each client (others need root)
+    Memory(memory::Options),
     /// A server from the start of its process to the first answer
     Start(StartOptions),
     /// The error that the relay itself adds (needs the privilege of a real-time priority)

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use tsq_benches::args::{Args, Measurement, RenderOptions};
 use tsq_benches::{
-    Error, accuracy, all, attacks, bounds, impaired, no_clock, one_shot, peers, relay, render,
-    serving, start,
+    Error, accuracy, all, attacks, bounds, handshakes, impaired, memory, no_clock, one_shot, peers,
+    relay, render, serving, start,
 };
 
 fn main() -> ExitCode {
@@ -33,6 +33,8 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
             return render::files(results, out, readme.as_deref()).map(|()| ExitCode::SUCCESS);
         }
         Measurement::Server(options) => serving::measure(options)?,
+        Measurement::Handshakes(options) => handshakes::measure(options)?,
+        Measurement::Memory(options) => memory::measure(options)?,
         Measurement::Start(options) => start::measure(options)?,
         Measurement::Accuracy(options) => accuracy::measure(options)?,
         Measurement::Bounds(limits) => bounds::measure(limits)?,

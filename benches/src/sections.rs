@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::args::StartOptions;
 use crate::paths::Limits;
 use crate::section::Section;
-use crate::{Error, accuracy, attacks, bounds, impaired, one_shot, relay, serving, start};
+use crate::{
+    Error, accuracy, attacks, bounds, handshakes, impaired, memory, one_shot, relay, serving, start,
+};
 
 /// What `tsq-bench all` measures.
 pub const SECTIONS: &[Entry] = &[
@@ -46,6 +48,18 @@ pub const SECTIONS: &[Entry] = &[
         title: "Under attack",
         share: 7,
         measure: |effort| attacks::measure(&attacks::Options::of(effort)),
+    },
+    Entry {
+        id: "handshakes",
+        title: "Handshakes",
+        share: 4,
+        measure: |effort| handshakes::measure(&handshakes::Options::of(effort)),
+    },
+    Entry {
+        id: "memory",
+        title: "Memory of a server",
+        share: 4,
+        measure: |effort| memory::measure(&memory::Options::of(effort)),
     },
     Entry {
         id: "start",

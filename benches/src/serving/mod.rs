@@ -206,7 +206,7 @@ fn section(options: &Options, conditions: Conditions, rows: Vec<Row>) -> Section
 const NOTES: [&str; 8] = [
     "Processor time: the least of the rounds, as other programs on the machine only add; each answer brings forth the next request, at most 128 are under way.",
     "Requests per second: steps at 25 % to 150 % of what was answered so, at random instants, the last before more than one in a thousand had no answer within 500 ms, twice. Where the generator ended it, the server may take more.",
-    "Each server is kept to one core and the generator to another; tsq-server runs with --threads 1, the others with what they have.",
+    "Each server is kept to one core and the generator to another; tsq-server runs with --threads 1 (and with --max-connections-per-ipv4 65535), the others with what they have.",
     "Every answer was checked (nonce or origin timestamp echoed, T3 >= T2; NTS opened with its key); a wrong one ends the row. Signatures are not verified by the load, Roughtime's neither.",
     "All clients share one socket, so that to a server of NTP they are one host; a client of TSQ is a connection of its own.",
     "Signed answers are measured with the fewest clients only, more than 5000 clients in one round only.",

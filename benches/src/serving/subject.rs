@@ -179,7 +179,8 @@ fn start(what: What, tools: &Tools) -> Result<Running, Error> {
     match what {
         What::Tsq(_, signing) => {
             let key = Key::make(signing)?;
-            let mut words = vec!["--threads", "1"];
+            // All clients have one address.
+            let mut words = vec!["--threads", "1", "--max-connections-per-ipv4", "65535"];
             if let Some(key) = &key {
                 words.extend(["--signing-key", key.file()]);
             }
