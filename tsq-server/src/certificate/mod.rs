@@ -2,6 +2,7 @@
 
 mod clients;
 mod expiry;
+mod fitness;
 mod identities;
 
 use std::fmt;
@@ -15,7 +16,7 @@ use std::time::SystemTime;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use tsq_certs::{Error, Lifetime, Pin, make_self_signed, pin_of_der};
+use tsq_certs::{Error, Lifetime, Made, Pin, make_self_signed, pin_of_der};
 use tsq_net::tls::{certified_key, pem_problem};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -139,9 +140,11 @@ pub fn check(
     now: SystemTime,
 ) -> Result<Vec<Certificate>, CertificateError> {
     match source {
-        CertificateSource::SelfMade { dir, .. }
+        CertificateSource::SelfMade { dir, names, .. }
             if !exists(&kept(dir).cert)? && !exists(&kept(dir).key)? =>
         {
+            made(names)?;
+            can_be_made(dir)?;
             Ok(Vec::new())
         }
         _ => load_all(source, now),
@@ -192,6 +195,9 @@ fn load(
     };
     let pin = pin_of_der(leaf).map_err(|error| pem(error.to_string()))?;
     let expiry = check_dates(cert, leaf, now)?;
+    for unfit in fitness::problems(leaf) {
+        tracing::warn!(file = %cert.display(), "clients that do not pin it refuse this certificate: {unfit}");
+    }
     let private = read_key(key)?;
     let key = certified_key(chain, private).map_err(|error| CertificateError::Key {
         path: key.into(),
@@ -228,8 +234,9 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateEr
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
     let text = read(path)?;
-    if fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0) {
-        tracing::warn!(key = %path.display(), "other users of this host may read the key: chmod 600");
+    // A group may read it: that is how a server that is not root gets at certbot's.
+    if fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o027 != 0) {
+        tracing::warn!(key = %path.display(), "other users of this host may read or change the key: chmod 640");
     }
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| CertificateError::Key {
         path: path.into(),
@@ -278,13 +285,35 @@ fn make(dir: &Path, cert: &Path, key: &Path, names: &[String]) -> Result<(), Cer
             path: dir.into(),
             error,
         })?;
-    let made = always()
-        .and_then(|lifetime| make_self_signed(names, lifetime))
-        .map_err(|error| CertificateError::Make(error.to_string()))?;
+    let made = made(names)?;
     write_new(key, &made.key_pem, 0o600)?;
     write_new(cert, &made.cert_pem, 0o644).inspect_err(|_| {
         // One without the other would be in the way of the next start.
         let _ = fs::remove_file(key);
+    })
+}
+
+fn made(names: &[String]) -> Result<Made, CertificateError> {
+    always()
+        .and_then(|lifetime| make_self_signed(names, lifetime))
+        .map_err(|error| CertificateError::Make(error.to_string()))
+}
+
+/// Whether files could be made in `dir`, which may have to be made itself.
+fn can_be_made(dir: &Path) -> Result<(), CertificateError> {
+    use rustix::fs::{Access, access};
+    let nearest = dir.ancestors().find(|place| exists(place).unwrap_or(true));
+    // A relative path begins here.
+    let nearest = nearest
+        .filter(|place| !place.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let usable = match nearest.is_dir() {
+        true => access(nearest, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from),
+        false => Err(io::ErrorKind::NotADirectory.into()),
+    };
+    usable.map_err(|error| CertificateError::File {
+        path: nearest.into(),
+        error,
     })
 }
 
@@ -346,6 +375,28 @@ mod tests {
         fs::write(&key, "another's").unwrap();
         make(dir.path(), &cert, &key, &names).unwrap_err();
         assert_eq!(fs::read_to_string(&key).unwrap(), "another's");
+    }
+
+    #[test]
+    fn check_of_what_cannot_be_made_fails_as_making_it_would() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = |dir: PathBuf, name: &str| CertificateSource::SelfMade {
+            dir,
+            names: vec![name.into()],
+            asked: true,
+        };
+        let now = SystemTime::now();
+        let below = dir.path().join("a/b");
+        assert!(check(&source(below.clone(), "a.example"), now).is_ok());
+        assert!(!dir.path().join("a").exists());
+        let error = check(&source(below, "no name"), now).unwrap_err();
+        assert!(error.to_string().contains("no name"), "{error}");
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let blocked = source(file.join("state"), "a.example");
+        let error = check(&blocked, now).unwrap_err();
+        assert!(error.to_string().starts_with("cannot use /"), "{error}");
+        assert!(obtain(&blocked, now).is_err());
     }
 
     #[test]
