@@ -64,7 +64,7 @@ fn mistake_in_the_file_exits_2_with_its_place() {
         (
             "listen = [\"127.0.0.1:0\",\n  \"nowhere\"]\n",
             ":2:3: ",
-            "socket address",
+            "not an address and port",
         ),
         ("smear = \"\"\n", ":1:9: ", "must not be empty"),
         ("serve-unsynchronised = 1\n", ":1:24: ", "true or false"),

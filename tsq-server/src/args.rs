@@ -41,6 +41,7 @@ pub struct Args {
         long,
         value_name = "ADDR",
         default_value = "[::]:443",
+        value_parser = socket_address,
         help = "Address and UDP port to serve, repeatable; [::] serves IPv6 and IPv4"
     )]
     pub listen: Vec<SocketAddr>,
@@ -135,7 +136,7 @@ pub struct Args {
     pub limits: LimitArgs,
 
     /// Tell metrics over HTTP at this address and port: /metrics for Prometheus, /healthz; such as 127.0.0.1:9443
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = socket_address)]
     pub metrics: Option<SocketAddr>,
 
     /// Keep the rights to files and system calls that a server does not need: seccomp and landlock are not used
@@ -186,6 +187,11 @@ fn state_directory() -> PathBuf {
                 .map(PathBuf::from)
         })
         .unwrap_or_else(|| PathBuf::from("/var/lib/tsq"))
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "not an address and port such as 192.0.2.7:443 or [::]:443")
 }
 
 /// A text of the profile: what [`Profile::to_metadata`] takes.

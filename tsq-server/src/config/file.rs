@@ -3,6 +3,7 @@
 use std::any::TypeId;
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::num::ParseIntError;
 use std::ops::Range;
 use std::path::Path;
 
@@ -158,6 +159,9 @@ fn check(word: &str) -> Result<(), String> {
         _ => String::new(),
     };
     Err(match (error.kind(), error.source()) {
+        (ErrorKind::ValueValidation, Some(reason)) if reason.is::<ParseIntError>() => {
+            whole_number(word)
+        }
         (ErrorKind::ValueValidation, Some(reason)) => reason.to_string(),
         (ErrorKind::InvalidValue, _) if !possible.is_empty() => {
             format!("the value is none of {possible}")
@@ -166,6 +170,23 @@ fn check(word: &str) -> Result<(), String> {
         // The first line says what, the others how a command line is written.
         _ => error.to_string().lines().next().unwrap_or_default().into(),
     })
+}
+
+/// What was expected, with its range; clap tells that of a number beyond it only.
+fn whole_number(word: &str) -> String {
+    let option = word.split('=').next().unwrap_or_default();
+    let beyond = Args::command()
+        .try_get_matches_from(["tsq-server", &format!("{option}=-1")])
+        .err();
+    let text = beyond.map(|error| error.to_string()).unwrap_or_default();
+    let range = text
+        .lines()
+        .next()
+        .and_then(|line| line.split_once("is not in "));
+    match range {
+        Some((_, range)) => format!("a whole number is expected, in {range}"),
+        None => "a whole number is expected, 0 or more".into(),
+    }
 }
 
 /// What an option's value must be in TOML.

@@ -190,8 +190,20 @@ mod tests {
             (
                 "listen = [\"127.0.0.1:1\", \"here\"]\n",
                 (1, 26),
-                "invalid socket address",
+                "not an address and port",
             ),
+            (
+                "threads = 2.5\n",
+                (1, 11),
+                "a whole number is expected, in 1..=64",
+            ),
+            (
+                "max-connections = 20000000000000000000\n",
+                (1, 19),
+                "a whole number is expected, in 1..",
+            ),
+            ("max-connections = 0\n", (1, 19), "0 is not in 1.."),
+            ("holdover = 1.5\n", (1, 12), "a whole number is expected"),
             ("refid = [\"A\", \"B\"]\n", (1, 9), "one value is expected"),
             (
                 "[stratum]\nx = 1\n",
