@@ -5,7 +5,10 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -36,8 +39,35 @@ pub fn ask(address: SocketAddr) -> io::Result<Option<Offer>> {
     };
     require_own_user(&stream)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    receive(stream, address).map(Some)
+    if !answers_within(&stream, SOON)? {
+        tracing::info!(
+            %address,
+            "waiting for the process that serves: has it just taken over itself, it hands over when the one \
+             before it has ended"
+        );
+    }
+    match receive(stream, address) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let seconds = PATIENCE.as_secs();
+            let text = format!("the process there has not answered for {seconds} s");
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        }
+        outcome => outcome.map(Some),
+    }
 }
+
+fn answers_within(stream: &UnixStream, limit: Duration) -> io::Result<bool> {
+    let limit = Timespec::try_from(limit).ok();
+    match poll(&mut [PollFd::new(stream, PollFlags::IN)], limit.as_ref()) {
+        Ok(ready) => Ok(ready > 0),
+        // The read that follows waits as well.
+        Err(Errno::INTR) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A process that is not waiting itself answers at once.
+const SOON: Duration = Duration::from_millis(500);
 
 impl Offer {
     /// Takes new connections from the process that made the offer; that one drains, if it has not
