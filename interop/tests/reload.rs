@@ -189,6 +189,65 @@ fn certbots_links_may_turn() {
     assert_eq!(report.outcome.code, Some(0), "{report:#?}");
 }
 
+/// `certificates/NAME.crt` holds the whole chain and `NAME.key` the key; a renewal writes over both, which takes a
+/// moment in which they are cut off, and in which they do not belong together.
+#[test]
+fn legos_files_may_be_written_over() {
+    let names = [
+        "certificates/time.example.crt",
+        "certificates/time.example.key",
+    ];
+    files_may_be_written_over(names, Some("certificates/time.example.issuer.crt"));
+}
+
+/// `--install-cert --fullchain-file … --key-file …` copies into files that are there.
+#[test]
+fn acme_shs_files_may_be_written_over() {
+    files_may_be_written_over(["fullchain.pem", "key.pem"], None);
+}
+
+fn files_may_be_written_over([cert, key]: [&str; 2], beside: Option<&str>) {
+    let certs = Certs::new();
+    let folder = tempfile::tempdir().unwrap();
+    let [cert, key] = [cert, key].map(|name| folder.path().join(name));
+    fs::create_dir_all(cert.parent().unwrap()).unwrap();
+    if let Some(issuer) = beside {
+        fs::copy(certs.ca(), folder.path().join(issuer)).unwrap();
+    }
+    let first = certs.server("1", "127.0.0.1", &[]);
+    fs::copy(&first.cert, &cert).unwrap();
+    fs::copy(&first.key, &key).unwrap();
+    let [cert_text, key_text] = [&cert, &key].map(|path| path.to_str().unwrap());
+    let server = Server::start(&["--cert", cert_text, "--key", key_text]);
+    let second = certs.server("2", "127.0.0.1", &[]);
+    let whole = fs::read(&second.cert).unwrap();
+    // A renewal that is stopped in the middle: what is there is not served, and said to be wrong.
+    fs::write(&cert, &whole[..whole.len() / 2]).unwrap();
+    wait_for_lines(&server, "it ends in the middle", 1);
+    fs::write(&cert, &whole).unwrap();
+    wait_for_lines(&server, "is not the key of the certificate", 1);
+    let report = ask(&server, &["--pin", &pin(&first)]);
+    assert_eq!(report.outcome.code, Some(0), "{report:#?}");
+    fs::copy(&second.key, &key).unwrap();
+    wait_for_lines(&server, READ, 1);
+    // By name and authority, as clients do who know no pin.
+    let ca = certs.ca();
+    let report = ask(&server, &["--ca", &ca, "--pin", &pin(&second)]);
+    assert_eq!(report.outcome.code, Some(0), "{report:#?}");
+    assert_eq!(server.terminate().code(), Some(0));
+}
+
+#[test]
+fn certificate_that_is_no_servers_is_warned_of() {
+    let certs = Certs::new();
+    let (client, good) = (certs.client("c"), certs.server("s", "127.0.0.1", &[]));
+    for (made, warned) in [(client, true), (good, false)] {
+        let server = Server::start(&["--cert", &made.cert, "--key", &made.key]);
+        let warning = |line: &String| line.contains("extended key usage is not serverAuth");
+        assert_eq!(server.process().lines().iter().any(warning), warned);
+    }
+}
+
 #[test]
 fn unusable_files_keep_the_old_certificate_and_are_told_of() {
     let mut site = Site::new(&[]);
