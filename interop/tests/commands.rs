@@ -53,6 +53,20 @@ fn wait_ends_at_once_when_the_clock_is_right() {
     assert_eq!(outcome.json()["action"], "none", "{outcome:#?}");
 }
 
+#[test]
+fn one_sample_is_said_to_have_no_deviation() {
+    let server = Server::start(&[]);
+    let address = server.address().to_string();
+    for (queries, words) in [
+        ("1", "one sample has no standard deviation"),
+        ("3", ", standard deviation "),
+    ] {
+        let options = ["--dry-run", "--timeout", "10000", "--queries", queries];
+        let outcome = Adjtime::run(&[&options[..], &["--pin", server.pin(), &address]].concat());
+        assert!(outcome.stdout.contains(words), "{outcome:#?}");
+    }
+}
+
 // tsq: C3
 #[test]
 fn wait_asks_in_the_first_flight_of_its_later_connections() {

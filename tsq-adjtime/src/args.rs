@@ -48,7 +48,7 @@ pub struct Args {
     pub state_dir: Option<PathBuf>,
 
     /// Slew up to this offset and step beyond it, in milliseconds
-    #[arg(long, value_name = "MS", default_value = "128", value_parser = milliseconds)]
+    #[arg(long, value_name = "MS", default_value = "128", value_parser = slewable)]
     pub slew_threshold: f64,
 
     /// Time for the whole run, in milliseconds
@@ -279,6 +279,18 @@ fn milliseconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The same, but no more than the kernel slews away in two weeks (500 ppm): what is more must be stepped.
+fn slewable(text: &str) -> Result<f64, String> {
+    match milliseconds(text)? {
+        long if long > MAX_SLEW_MS => Err(format!(
+            "not between 0 and {MAX_SLEW_MS} ms, which take two weeks to slew away"
+        )),
+        value => Ok(value),
+    }
+}
+
+const MAX_SLEW_MS: f64 = 600_000.0;
+
 /// The same; `none` is the most that there can be.
 fn milliseconds_or_none(text: &str) -> Result<f64, String> {
     match text {
@@ -321,6 +333,14 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn slew_that_would_take_longer_than_two_weeks_is_refused() {
+        let slew = |ms: &str| Args::try_parse_from(["tsq-adjtime", "a", "--slew-threshold", ms]);
+        assert_eq!(slew("600000").unwrap().slew_threshold, 600_000.0);
+        let error = slew("600001").unwrap_err().to_string();
+        assert!(error.contains("two weeks"), "{error}");
     }
 
     #[test]

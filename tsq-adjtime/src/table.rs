@@ -155,12 +155,27 @@ fn print_samples(outcome: &Outcome, index: usize, out: &mut dyn Write) -> io::Re
     Ok(())
 }
 
+/// One sample says nothing of how much others would differ.
+fn deviation(outcome: &Outcome, combined: &Combined) -> String {
+    let estimates = &outcome.analysis.estimates;
+    let samples = combined
+        .survivors
+        .iter()
+        .filter_map(|index| estimates.get(*index)?.as_ref())
+        .map(|estimate| estimate.samples)
+        .sum::<usize>();
+    match samples {
+        1 => "one sample has no standard deviation".into(),
+        _ => format!("standard deviation {}", length(combined.stddev)),
+    }
+}
+
 /// The result in words, one line or a few.
 fn conclusion(outcome: &Outcome) -> Vec<String> {
     let mut lines = Vec::new();
     if let Ok(combined) = &outcome.analysis.combined {
         lines.push(format!(
-            "offset {} ± {} (bound {} the servers' own error), standard deviation {}{}",
+            "offset {} ± {} (bound {} the servers' own error), {}{}",
             offset_text(combined.offset),
             bound_text(combined.bound),
             if combined.includes_servers {
@@ -168,7 +183,7 @@ fn conclusion(outcome: &Outcome) -> Vec<String> {
             } else {
                 "excludes"
             },
-            length(combined.stddev),
+            deviation(outcome, combined),
             spread(combined)
         ));
     }
