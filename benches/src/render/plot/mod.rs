@@ -227,11 +227,15 @@ impl Plot<'_> {
                 ),
             );
         }
-        for round in spread(rounds) {
-            let at = self.x(round);
+        // One path of points: a page holds thousands of them.
+        let points = spread(rounds).into_iter();
+        let points: String = points
+            .map(|round| format!("M{:.1} {y}h0", self.x(round)))
+            .collect();
+        if !points.is_empty() {
             append(
                 &mut self.text,
-                format_args!("<circle class=\"round\" cx=\"{at:.1}\" cy=\"{y}\" r=\"2.5\"/>"),
+                format_args!("<path class=\"round\" d=\"{points}\"/>"),
             );
         }
         append(
