@@ -1,5 +1,7 @@
 //! Order statistics of a set of measurements.
 
+use crate::section::Cell;
+
 /// A set of measurements, sorted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantiles(Vec<f64>);
@@ -21,6 +23,15 @@ impl Quantiles {
         let count = self.0.len();
         let rank = (count * usize::from(percent)).div_ceil(100);
         self.0[rank.clamp(1, count) - 1]
+    }
+
+    /// As [`Self::percentile`], as a cell; a word where there are too few values for it to be another than the greatest.
+    pub fn cell(&self, percent: u8) -> Cell {
+        let needed = 100 / usize::from(100 - percent.min(99));
+        match self.0.len() >= needed {
+            true => self.percentile(percent).into(),
+            false => "too few".into(),
+        }
     }
 
     /// The value in the middle, or the mean of the two there.
@@ -64,6 +75,16 @@ mod tests {
         let twenty = Quantiles::of((1..=20).map(f64::from)).unwrap();
         assert_eq!(twenty.percentile(99), 20.0);
         assert_eq!(twenty.percentile(95), 19.0);
+    }
+
+    #[test]
+    fn percentile_of_too_few_is_a_word() {
+        let of = |count| Quantiles::of((1..=count).map(f64::from)).unwrap();
+        assert_eq!(of(19).cell(95), Cell::from("too few"));
+        assert_eq!(of(20).cell(95), Cell::from(19.0));
+        assert_eq!(of(99).cell(99), Cell::from("too few"));
+        assert_eq!(of(100).cell(99), Cell::from(99.0));
+        assert_eq!(of(1).cell(0), Cell::from(1.0));
     }
 
     #[test]
