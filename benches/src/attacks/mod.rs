@@ -224,9 +224,10 @@ const NOTES: [&str; 9] = [
     "Plain NTP has no keys: whoever sees a request can answer it. Where there are keys, the false time is a packet that cannot \
      be read: noise for Roughtime and the blind, else one of the connection that ends as a stateless reset does.",
     "The forged refusal is \"DENY\" by NTP, \"NTSN\" by NTS (RFC 8915) and version negotiation by QUIC. QUIC's first packets are \
-     protected by what anyone can read in them: who sees them can end a handshake that has just begun, and no more.",
+     protected by what anyone can read in them: who sees them can end a handshake that has just begun, and no more. The \
+     same could be tried on the TCP connection over which NTS exchanges keys, and was not.",
     "A lying majority is believed by whoever goes by majorities. tsq-adjtime still keeps to --max-offset (1 s unless told \
-     otherwise): a lie below that would pass. It is what keeps it from a clock a year behind, too, that somebody must allow.",
+     otherwise): a lie below that would pass. For the same reason it does not set a clock that is a year behind unless it is told to.",
     "A clock a year behind is faketime's, which the kernel's timestamps do not follow.",
     "ntp-ctl force-sync names offsets by the second, and none below one. A client of Roughtime names a time: it is held against \
      our clock in the middle of its run, which is good for seeing whether its bound holds.",

@@ -129,7 +129,7 @@ fn without_end(reason: &str) -> String {
         .strip_prefix(STILL_RUNNING)
         .and_then(|rest| rest.split(';').next());
     match limit {
-        Some(limit) => format!("no time within{limit}"),
+        Some(limit) => format!("no time within {} s", limit.trim().trim_end_matches('s')),
         None => reason.into(),
     }
 }
@@ -271,7 +271,7 @@ mod tests {
     fn program_that_did_not_end_found_no_time_and_one_that_is_missing_says_so() {
         let of = |reason: String| Outcome::of(Err(&reason.into()), behind(0.0), false).words;
         let stopped = of(format!("{STILL_RUNNING} 11s; its last word: nothing"));
-        assert_eq!(stopped, "no time within 11s");
+        assert_eq!(stopped, "no time within 11 s");
         let missing = "busybox is not installed";
         assert_eq!(of(missing.into()), missing);
     }
