@@ -25,7 +25,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     pub runs: u16,
     /// Runs of a program that takes seconds
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 2)]
     pub slow_runs: u16,
     /// Milliseconds of the round trip, beside loopback
     #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -41,7 +41,7 @@ impl Options {
     pub fn of(effort: &Effort) -> Self {
         Self {
             runs: effort.pick(20, 3),
-            slow_runs: effort.pick(2, 1),
+            slow_runs: effort.pick(2, 0),
             round_trip: 20,
             seconds: effort.time.as_secs(),
         }

@@ -103,6 +103,8 @@ impl Subject {
                 Kind::Library(_) => begun + once.wall,
                 Kind::Program(_) => Instant::now(),
             };
+            // The tap may hear of the last answer a little later than who waited for it.
+            let end = end + round_trip / 4;
             // What is still on its way.
             std::thread::sleep(2 * round_trip);
             let packets = tap.stop();
@@ -207,7 +209,7 @@ impl Taken {
         }
         match (self.last, &self.refusal) {
             (None, Some(refusal)) => refusal.clone(),
-            (None, None) => "not run".into(),
+            (None, None) => "not run: it takes seconds".into(),
             (Some(_), _) if is_shifted && protocol == Protocol::Roughtime => {
                 "names the true time".into()
             }
@@ -225,15 +227,19 @@ fn refusal(code: Option<i32>, words: &str) -> String {
     let lines = || words.lines().filter(|line| !line.trim().is_empty());
     let tells_why = |line: &&str| WHY.iter().any(|word| line.contains(word));
     let line = lines().rfind(tells_why).or_else(|| lines().next_back());
-    let line: String = line
-        .unwrap_or("not a word")
-        .trim()
-        .chars()
-        .take(160)
-        .collect();
+    let line = line.unwrap_or("not a word").trim();
+    let line: String = without_time(line).chars().take(240).collect();
     match code {
         Some(code) => format!("no time, exit code {code}: {line}"),
         None => format!("no time, ended by a signal: {line}"),
+    }
+}
+
+/// A line of a log without the time of day before it.
+fn without_time(line: &str) -> &str {
+    match line.split_once(' ') {
+        Some((word, rest)) if word.starts_with("20") && word.ends_with('Z') => rest,
+        _ => line,
     }
 }
 
@@ -312,8 +318,13 @@ mod tests {
             ),
             "finds the clock 365.000 days off and refuses to act, exit code 5"
         );
+        let line = refusal(Some(1), "2025-11-21T20:57:57Z TLS handshake failed");
+        assert_eq!(line, "no time, exit code 1: TLS handshake failed");
         taken.failure = Some("not installed".into());
         assert_eq!(taken.outcome(Protocol::Ntp, false), "not installed");
-        assert_eq!(Taken::default().outcome(Protocol::Ntp, true), "not run");
+        assert_eq!(
+            Taken::default().outcome(Protocol::Ntp, true),
+            "not run: it takes seconds"
+        );
     }
 }

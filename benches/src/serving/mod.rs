@@ -80,8 +80,15 @@ pub fn measure(options: &Options) -> Result<Section, Error> {
                     }
                 }
             }
-            let case = format!("{count} clients");
-            let row = |(subject, taken): (&Subject, &Taken)| row(&case, subject, taken);
+            let row = |(subject, taken): (&Subject, &Taken)| {
+                // Nobody's rival: a case of its own.
+                let floor = if subject.is_floor() {
+                    ", no protocol"
+                } else {
+                    ""
+                };
+                row(&format!("{count} clients{floor}"), subject, taken)
+            };
             rows.extend(subjects.iter().zip(&taken).map(row));
         }
         Ok::<_, String>(rows)

@@ -83,6 +83,11 @@ impl Subject {
         matches!(self.what, What::Tsq(_, signing) if signing != Signing::None)
     }
 
+    /// Whether it does nothing but answer.
+    pub(super) fn is_floor(&self) -> bool {
+        matches!(self.what, What::Echo(_))
+    }
+
     /// So many clients of it, and its process.
     pub(super) fn load(&self, count: usize) -> Result<(Box<dyn Load>, u32), Error> {
         let running = self.running.as_ref().map_err(Clone::clone)?;
