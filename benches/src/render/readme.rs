@@ -33,10 +33,13 @@ pub fn in_readme(readme: &str, results: &Results) -> Result<String, Error> {
 /// The first figure of each section in its first case: sections put first what matters most.
 fn table(results: &Results) -> String {
     let sections = results.sections.iter().map(|measured| &measured.section);
-    let firsts = sections.filter_map(|section| verdicts(section).into_iter().next());
+    let firsts = sections.filter_map(|section| {
+        let verdict = verdicts(section).into_iter().next()?;
+        Some((section.title.as_str(), verdict))
+    });
     let rows: Vec<String> = firsts
         .take(MOST_ROWS)
-        .map(|verdict| format!("| {} |\n", cells(&verdict).join(" | ")))
+        .map(|(title, verdict)| format!("| {} |\n", cells(title, &verdict).join(" | ")))
         .collect();
     match rows.is_empty() {
         true => String::new(),
@@ -47,14 +50,14 @@ fn table(results: &Results) -> String {
 const HEADING: &str =
     "| | TSQ, this project | the best of the others | with NTS | |\n|---|---|---|---|---|\n";
 
-fn cells(verdict: &Verdict<'_>) -> [String; 5] {
+fn cells(title: &str, verdict: &Verdict<'_>) -> [String; 5] {
     let side = |(value, subject): (String, &str)| match subject {
         "" => value,
         _ => format!("{value}, {subject}"),
     };
     let nts = |nts: &Side<'_>| side((verdict.value(nts), nts.subject));
     [
-        verdict.what(),
+        format!("{title}: {}", verdict.what()),
         side(verdict.of_ours()),
         side(verdict.of_theirs()),
         verdict.nts.as_ref().map_or("–".into(), nts),

@@ -146,7 +146,10 @@ impl Taken {
 }
 
 fn row(case: &str, subject: &Subject, taken: &Taken) -> Row {
-    let mut row = Row::new(case, subject.name.clone(), subject.ours);
+    let mut row = match subject.is_echo() {
+        true => Row::reference(case, subject.name.clone()),
+        false => Row::new(case, subject.name.clone(), subject.ours),
+    };
     if let Some(best) = taken.best() {
         let all: Vec<f64> = taken
             .rounds

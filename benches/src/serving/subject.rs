@@ -78,6 +78,11 @@ impl Subject {
             .collect()
     }
 
+    /// Whether it is a floor and no server of time.
+    pub(super) fn is_echo(&self) -> bool {
+        matches!(self.what, What::Echo(_))
+    }
+
     /// Whether its answers are signed.
     pub(super) fn signs(&self) -> bool {
         matches!(self.what, What::Tsq(_, signing) if signing != Signing::None)
