@@ -38,7 +38,9 @@ pub(crate) fn alone<T: Send>(role: Role, work: impl FnOnce() -> T + Send) -> Res
     Ok(done?)
 }
 
-/// Keeps every thread of a process to the core of this role.
+/// Keeps every thread of a process to the core of this role: of [`Role::Server`] to see what it can do alone, of
+/// [`Role::Generator`] to see what it costs. Two cores may be threads of one, and then each slows the other by what
+/// it does; two programs that take turns on one do not.
 ///
 /// # Errors
 /// It is gone, or is not ours.

@@ -18,8 +18,8 @@ use crate::{Conditions, Error, cores, trust};
 /// Options of `handshakes`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Options {
-    /// Seconds of each measurement
-    #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = crate::args::seconds)]
+    /// Seconds of each measurement, of which a round has two
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = crate::args::seconds)]
     pub seconds: f64,
     /// Rounds over all servers
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
@@ -31,7 +31,7 @@ impl Options {
     #[must_use]
     pub fn of(effort: &Effort) -> Self {
         Self {
-            seconds: effort.pick(1.5, 0.6),
+            seconds: effort.pick(1.0, 0.4),
             rounds: effort.pick(3, 1),
         }
     }
@@ -63,7 +63,8 @@ pub fn measure(options: &Options) -> Result<Section, Error> {
 struct Subject {
     name: String,
     what: Result<What, String>,
-    rounds: Vec<Round>,
+    /// With the server on a core of its own, and on the generator's.
+    rounds: Vec<[Round; 2]>,
     failure: Option<String>,
 }
 
@@ -127,14 +128,26 @@ impl Subject {
         if self.failure.is_some() {
             return;
         }
-        let outcome = match &self.what {
-            Ok(What::Tsq(server, mix)) => storm(server, mix, duration),
-            Ok(What::Nts { server, .. }) => key_exchanges(server, duration),
-            Err(reason) => Err(reason.clone().into()),
-        };
-        match outcome {
+        let both = [cores::Role::Server, cores::Role::Generator];
+        let [alone, together] = both.map(|core| self.load(core, duration));
+        match alone.and_then(|alone| Ok([alone, together?])) {
             Ok(round) => self.rounds.push(round),
             Err(reason) => self.failure = Some(reason.to_string()),
+        }
+    }
+
+    fn load(&self, core: cores::Role, duration: Duration) -> Result<Round, Error> {
+        let pin = |pid| cores::pin(pid, core);
+        match &self.what {
+            Ok(What::Tsq(server, mix)) => {
+                pin(server.process().id())?;
+                storm(server, mix, duration)
+            }
+            Ok(What::Nts { server, .. }) => {
+                pin(server.pid())?;
+                key_exchanges(server, duration)
+            }
+            Err(reason) => Err(reason.clone().into()),
         }
     }
 
@@ -144,8 +157,16 @@ impl Subject {
         if let Some(failure) = &self.failure {
             return row.with("per_second", failure.clone());
         }
-        let per_second: Vec<f64> = self.rounds.iter().map(Round::per_second).collect();
-        let cpu: Vec<f64> = self.rounds.iter().map(Round::cpu_us).collect();
+        let per_second: Vec<f64> = self
+            .rounds
+            .iter()
+            .map(|[alone, _]| alone.per_second())
+            .collect();
+        let cpu: Vec<f64> = self
+            .rounds
+            .iter()
+            .map(|[_, together]| together.cpu_us())
+            .collect();
         let most = per_second.iter().copied().fold(0.0, f64::max);
         let least = cpu.iter().copied().fold(f64::INFINITY, f64::min);
         row.with("per_second", Cell::of(most, per_second))
@@ -166,7 +187,6 @@ impl Round {
 /// Each with one request and its answer.
 fn storm(server: &Server, mix: &str, duration: Duration) -> Result<Round, Error> {
     let pid = server.process().id();
-    cores::pin(pid, cores::Role::Server)?;
     let believed = trust::pinned(server.pin(), server.address())?;
     let ask = Ask {
         // Under load a server may take longer than it does for a packet.
@@ -188,7 +208,6 @@ fn storm(server: &Server, mix: &str, duration: Duration) -> Result<Round, Error>
 
 /// From the TCP connection to the cookies, by as many threads as there are handshakes under way.
 fn key_exchanges(server: &PeerServer, duration: Duration) -> Result<Round, Error> {
-    cores::pin(server.pid(), cores::Role::Server)?;
     let end = server.end(Protocol::Nts).ok_or("it exchanges no keys")?;
     let Trust::Authority { file, key_exchange } = end.trust else {
         return Err("it has no certificate".into());
@@ -258,7 +277,7 @@ fn section(options: &Options, conditions: Conditions, rows: Vec<Row>) -> Section
         rows,
         notes: vec![
             "16 at a time. TSQ: the whole connection, with one request, its answer and the end. NTS: TCP, TLS 1.3 and the records of one key exchange, without a request to the NTP server.".into(),
-            "Each server on one core, the generator on another: where the generator is the slower one, the processor time tells more. chronyd without helper processes (ntsprocesses 0).".into(),
+            "Handshakes per second: the server on one core, the generator on another; these may be threads of one, and the generator may be the slower one. Processor time: in turns with the generator on one core. chronyd without helper processes (ntsprocesses 0).".into(),
             "All certificates have keys on P-256. A client of plain NTP needs no handshake at all.".into(),
         ],
     }

@@ -71,11 +71,6 @@ impl Measured {
         self.cpu.as_secs_f64() * 1e6 / self.answered()
     }
 
-    /// The part of one core that the server used, in percent.
-    pub(crate) fn busy_percent(&self) -> f64 {
-        self.cpu.as_secs_f64() / self.elapsed.as_secs_f64() * 100.0
-    }
-
     #[expect(
         clippy::cast_precision_loss,
         reason = "counts of requests are far below 2^53"
@@ -143,6 +138,5 @@ mod tests {
         };
         assert!((measured.cpu_us_per_request() - 4.0).abs() < 1e-9);
         assert!((measured.requests_per_second() - 200_000.0).abs() < 1e-6);
-        assert!((measured.busy_percent() - 80.0).abs() < 1e-9);
     }
 }

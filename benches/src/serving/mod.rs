@@ -60,7 +60,6 @@ pub fn measure(options: &Options) -> Result<Section, Error> {
     let conditions = Conditions::now();
     let tools = Tools::from_env();
     let end = Instant::now() + Duration::from_secs(options.limit);
-    // Generator and server each have a core of their own.
     cores::alone(cores::Role::Generator, || {
         let mut subjects = Subject::all(&tools);
         let mut rows = Vec::new();
@@ -108,7 +107,9 @@ fn one(
     let (mut load, server) = subject.load(count).map_err(text)?;
     let duration = Duration::from_secs_f64(options.seconds);
     let load: &mut dyn Load = load.as_mut();
+    cores::pin(server, cores::Role::Generator).map_err(text)?;
     let measured = load::measure(load, server, duration).map_err(text)?;
+    cores::pin(server, cores::Role::Server).map_err(text)?;
     let step = Duration::from_secs_f64(options.step);
     let capacity = with_capacity
         .then(|| load::capacity(load, measured.requests_per_second(), step))
@@ -157,7 +158,6 @@ fn row(case: &str, subject: &Subject, taken: &Taken) -> Row {
             .map(Measured::cpu_us_per_request)
             .collect();
         row = row.with("cpu_us", Cell::of(best.cpu_us_per_request(), all));
-        row = row.with("busy_percent", best.busy_percent());
     }
     match (&taken.failure, taken.capacity) {
         (Some(reason), _) if taken.rounds.is_empty() => row.with("cpu_us", reason.clone()),
@@ -206,7 +206,6 @@ fn section(options: &Options, conditions: Conditions, rows: Vec<Row>) -> Section
             )
             .plotted(),
             Figure::new("limit", "what ended it", "", Better::Neither),
-            Figure::new("busy_percent", "of its core in use", "%", Better::Neither),
         ],
         rows,
         notes: NOTES.map(String::from).into(),
@@ -214,9 +213,9 @@ fn section(options: &Options, conditions: Conditions, rows: Vec<Row>) -> Section
 }
 
 const NOTES: [&str; 8] = [
-    "Processor time: the least of the rounds, as other programs on the machine only add; each answer brings forth the next request, at most 128 are under way.",
+    "Processor time: of the server alone, which takes turns with the generator on one core, so that no second hardware thread has a part in it; the least of the rounds, as other programs on the machine only add; each answer brings forth the next request, at most 128 are under way.",
     "Requests per second: steps at 25 % to 150 % of what was answered so, at random instants, the last before more than one in a thousand had no answer within 500 ms, twice. Where the generator ended it, the server may take more.",
-    "Each server is kept to one core and the generator to another; tsq-server runs with --threads 1 (and with --max-connections-per-ipv4 65535), the others with what they have.",
+    "For the requests per second the server has one core and the generator another; these may be threads of one. tsq-server runs with --threads 1 (and with --max-connections-per-ipv4 65535), the others with what they have.",
     "Every answer was checked (nonce or origin timestamp echoed, T3 >= T2; NTS opened with its key); a wrong one ends the row. Signatures are not verified by the load, Roughtime's neither.",
     "All clients share one socket, so that to a server of NTP they are one host; a client of TSQ is a connection of its own.",
     "Signed answers are measured with the fewest clients only, more than 5000 clients in one round only.",
