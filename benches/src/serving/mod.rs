@@ -80,13 +80,7 @@ pub fn measure(options: &Options) -> Result<Section, Error> {
                 }
             }
             let row = |(subject, taken): (&Subject, &Taken)| {
-                // Nobody's rival: a case of its own.
-                let floor = if subject.is_floor() {
-                    ", no protocol"
-                } else {
-                    ""
-                };
-                row(&format!("{count} clients{floor}"), subject, taken)
+                row(&format!("{count} clients"), subject, taken)
             };
             rows.extend(subjects.iter().zip(&taken).map(row));
         }
@@ -147,7 +141,7 @@ impl Taken {
 }
 
 fn row(case: &str, subject: &Subject, taken: &Taken) -> Row {
-    let mut row = match subject.is_echo() {
+    let mut row = match subject.is_floor() {
         true => Row::reference(case, subject.name.clone()),
         false => Row::new(case, subject.name.clone(), subject.ours),
     };

@@ -78,17 +78,12 @@ impl Subject {
             .collect()
     }
 
-    /// Whether it is a floor and no server of time.
-    pub(super) fn is_echo(&self) -> bool {
-        matches!(self.what, What::Echo(_))
-    }
-
     /// Whether its answers are signed.
     pub(super) fn signs(&self) -> bool {
         matches!(self.what, What::Tsq(_, signing) if signing != Signing::None)
     }
 
-    /// Whether it does nothing but answer.
+    /// Whether it does nothing but answer: no server of time, and no rival.
     pub(super) fn is_floor(&self) -> bool {
         matches!(self.what, What::Echo(_))
     }
