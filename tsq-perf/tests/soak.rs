@@ -4,11 +4,11 @@
 //!
 //! ```sh
 //! ulimit -n 4096
-//! TSQ_SOAK_SECONDS=300 TSQ_SOAK_IDLE=10000 TSQ_SOAK_BUSY=200 TSQ_SOAK_OFFSET_US=10 \
+//! TSQ_SOAK_SECONDS=300 TSQ_SOAK_IDLE=10000 TSQ_SOAK_BUSY=200 TSQ_SOAK_OFFSET_US=1 \
 //!     cargo nextest run --release -p tsq-perf --test soak --no-capture memory_stays_flat
 //! ```
 //!
-//! with the bound on the 99th percentile of |offset| only where `TSQ_SOAK_OFFSET_US` names it: it says
+//! with the bound on the 99th percentile of |offset|, corrected by follow-ups, only where `TSQ_SOAK_OFFSET_US` names it: it says
 //! something of a quiet machine and nothing of a loaded one.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! The project's own commands: test, bench, bench-check, bench-peers, interop, vm, ledger.
+//! The project's own commands: test, bench, bench-check, bench-peers, interop, vm, systemd, ledger.
 //!
 //! `cargo xtask test` is the one test command, for a developer and for CI alike. Nothing here is shipped.
 
@@ -62,6 +62,8 @@ enum Command {
     Interop(interop::Args),
     /// Set the clock of a virtual machine by our servers and judge the result
     Vm,
+    /// Run the shipped unit under a real systemd in a virtual machine (2 minutes)
+    Systemd,
 }
 
 fn main() -> ExitCode {
@@ -88,5 +90,6 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::BenchPeers(args) => bench_peers::run(&workspace, args),
         Command::Interop(args) => interop::run(&workspace, args),
         Command::Vm => vm::run(&workspace, &mut tally::Tally::default()),
+        Command::Systemd => vm::systemd::run(&workspace),
     }
 }

@@ -12,6 +12,7 @@ mod machines;
 mod record;
 mod scenario;
 mod server;
+pub(crate) mod systemd;
 mod verdict;
 
 use std::fs;
