@@ -17,7 +17,12 @@ use crate::{Conditions, Error};
 pub fn measure(limits: &Limits) -> Result<Section, Error> {
     let conditions = Conditions::now();
     let own_error = OwnError::now(RELAYED.delay_each_way)?;
-    let path = |name, way, load| Path { name, way, load };
+    let path = |name, way, load| Path {
+        name,
+        way,
+        load,
+        for_slow_ones: load == Load::Idle && way != Way::Veth,
+    };
     let relay = Way::Relay(RELAYED);
     let paths = [
         path("loopback, idle", Way::Loopback, Load::Idle),

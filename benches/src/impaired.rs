@@ -22,6 +22,9 @@ pub fn measure(limits: &Limits) -> Result<Section, Error> {
         name,
         way: Way::Relay(impairment),
         load: Load::Idle,
+        for_slow_ones: [0.0, 20.0].contains(&impairment.loss_percent_each_way)
+            && impairment.reorder_percent == 0.0
+            && impairment.more_on_the_way_back.is_zero(),
     });
     Ok(Section {
         id: "impaired".into(),

@@ -22,19 +22,19 @@ pub const SECTIONS: &[Entry] = &[
     Entry {
         id: "accuracy",
         title: "Error of the measured offset",
-        share: 9,
+        share: 12,
         measure: |effort| accuracy::measure(&accuracy::Options::of(effort)),
     },
     Entry {
         id: "bounds",
         title: "What one-shot clients claim",
-        share: 14,
+        share: 15,
         measure: |effort| bounds::measure(&Limits::of(effort)),
     },
     Entry {
         id: "impaired",
         title: "Over bad paths",
-        share: 18,
+        share: 22,
         measure: |effort| impaired::measure(&Limits::of(effort)),
     },
     Entry {

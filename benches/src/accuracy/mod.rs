@@ -28,7 +28,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
     /// Milliseconds of each subject in each round
-    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(50..))]
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(50..))]
     pub slice: u64,
 }
 
@@ -36,7 +36,7 @@ impl Options {
     /// For a whole run.
     #[must_use]
     pub fn of(effort: &Effort) -> Self {
-        let slice = effort.pick(1000, 150);
+        let slice = effort.pick(500, 150);
         let cases = Path::ALL.len() * Load::BOTH.len();
         // What a start of chronyd takes, shared among all.
         let one = Duration::from_millis(slice + 250);
@@ -455,7 +455,7 @@ mod tests {
             time: Duration::from_secs(seconds),
             quick,
         };
-        assert_eq!(Options::of(&effort(130, false)).rounds, 2);
+        assert_eq!(Options::of(&effort(100, false)).rounds, 2);
         assert_eq!(Options::of(&effort(1, true)).rounds, 1);
     }
 }

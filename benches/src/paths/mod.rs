@@ -25,6 +25,8 @@ pub(crate) struct Path {
     pub(crate) name: &'static str,
     pub(crate) way: Way,
     pub(crate) load: Load,
+    /// Clients that take seconds ask over it as well.
+    pub(crate) for_slow_ones: bool,
 }
 
 /// What lies between client and server.
@@ -47,8 +49,8 @@ pub struct Limits {
     /// Seconds after which no run is begun but those of the first round
     #[arg(long, value_name = "S", default_value = "300", value_parser = |text: &str| text.parse().map(Duration::from_secs))]
     pub time: Duration,
-    /// Milliseconds of a client's turn: quick ones ask again until then, five times at most
-    #[arg(long, value_name = "MS", default_value = "500", value_parser = |text: &str| text.parse().map(Duration::from_millis))]
+    /// Milliseconds of a client's turn: quick ones ask again until then, ten times at most
+    #[arg(long, value_name = "MS", default_value = "300", value_parser = |text: &str| text.parse().map(Duration::from_millis))]
     pub turn: Duration,
     /// Seconds after which a client that still runs is ended: it has not answered
     #[arg(long, value_name = "S", default_value = "30", value_parser = |text: &str| text.parse().map(Duration::from_secs))]
@@ -65,7 +67,7 @@ impl Limits {
         Self {
             rounds: effort.pick(100, 2),
             time: effort.time,
-            turn: Duration::from_millis(effort.pick(500, 0)),
+            turn: Duration::from_millis(effort.pick(300, 0)),
             patience: Duration::from_secs(effort.pick(30, 4)),
             only_fast: effort.quick,
         }
@@ -88,6 +90,10 @@ impl Pair<'_> {
 
     fn is_slow(&self) -> bool {
         self.client.usual > SLOW
+    }
+
+    fn may_be_slow(&self, limits: &Limits) -> bool {
+        self.path.for_slow_ones && !limits.only_fast && self.client.usual <= TOO_SLOW
     }
 
     /// Its turn: asks once, and again while there is time.
@@ -170,31 +176,29 @@ fn ask_all<'a>(
     };
     let mut pairs: Vec<Pair<'a>> = paths.iter().flat_map(of).collect();
     let begun = Instant::now();
+    // What each may spend before it has to leave the time to others.
+    let fair = limits.time / u32::try_from(4 * paths.len()).unwrap_or(u32::MAX).max(1);
     for round in 0..limits.rounds {
-        // Slow ones come third, so that what they take is not missing in every row.
-        let slow_too = round == 2.min(limits.rounds - 1) && !limits.only_fast;
         for pair in &mut pairs {
             interrupt.check()?;
-            let is_late = begun.elapsed() > limits.time;
-            let is_left_out = pair.client.usual > TOO_SLOW || (pair.is_slow() && !slow_too);
-            if !(pair.tally.is_settled() || is_left_out || (is_late && round > 0)) {
+            let is_late = begun.elapsed() > limits.time || pair.tally.spent() > fair;
+            let is_turn = match pair.is_slow() {
+                true => round == 1.min(limits.rounds - 1) && pair.may_be_slow(&limits),
+                false => round == 0 || !is_late,
+            };
+            if is_turn && !pair.tally.is_settled() {
                 pair.take_turn(&site, &limits)?;
             }
         }
     }
     for pair in &mut pairs {
         let usual = pair.client.usual.as_secs();
-        pair.tally
-            .finish(&if limits.only_fast || pair.client.usual > TOO_SLOW {
-                format!("left out: takes {usual} s")
-            } else {
-                "no time was left".into()
-            });
+        pair.tally.finish(&format!("left out: takes {usual} s"));
     }
     Ok(pairs)
 }
 
-const MOST_IN_A_TURN: u32 = 5;
+const MOST_IN_A_TURN: u32 = 10;
 /// Clients that usually take longer ask once.
 const SLOW: Duration = Duration::from_secs(3);
 /// And those that take longer still, never.

@@ -55,6 +55,11 @@ impl Tally {
         self.reason = Some(reason.into());
     }
 
+    /// The time of all its runs.
+    pub(super) fn spent(&self) -> Duration {
+        Duration::from_secs_f64(self.walls.iter().sum::<f64>() / 1000.0)
+    }
+
     pub(super) fn runs(&self) -> u32 {
         self.runs
     }
