@@ -1,6 +1,6 @@
 //! Section `attacks`: what each program makes of an attack.
 //!
-//! Every cell is a run of the real program against real servers, through an attacker ([`middle`]) where the attack is
+//! Every cell is a run of the real program against real servers, through an attacker (`middle`) where the attack is
 //! one on packets. The outcome is in plain words: the true time, a false one by so much, or none.
 
 mod attackers;

@@ -1,6 +1,6 @@
 //! Clients that ask once, each over the same paths to the same servers, in turns.
 //!
-//! [`Site`] has the servers, [`Path`] is what lies before them, and [`Tally`] keeps what a client said. Client and server
+//! `Site` has the servers, `Path` is what lies before them, and `Tally` keeps what a client said. Client and server
 //! read one clock: the true offset is 0.
 
 mod site;
