@@ -136,10 +136,11 @@ mod tests {
         assert_eq!(verdict(tally(0, 0), 10_000.0), Verdict::NotAsked);
     }
 
-    /// Loses everything from some rate on.
+    /// Loses everything of a step with more requests than that.
     struct Limited {
-        most: f64,
+        most: u64,
         tally: Tally,
+        steps: Vec<u64>,
     }
 
     impl Load for Limited {
@@ -147,14 +148,12 @@ mod tests {
             let Pace::Open(schedule) = pace else {
                 return Err("closed".into());
             };
-            let begun = Instant::now();
-            let mut asked = 0_u64;
+            let mut asked = 0;
             while schedule.take(end).is_some() {
                 asked += 1;
             }
-            let rate = count(asked) / end.duration_since(begun).as_secs_f64();
-            std::thread::sleep(end.saturating_duration_since(Instant::now()));
-            if rate > self.most {
+            self.steps.push(asked);
+            if asked > self.most {
                 self.tally.lost += asked;
             } else {
                 self.tally.answered += asked;
@@ -171,16 +170,30 @@ mod tests {
         }
     }
 
+    /// A hundred thousand requests at a factor of 1: their chance is some 300 more or less.
     #[test]
     fn capacity_is_the_last_rate_before_the_loss() {
         let mut server = Limited {
-            most: 75_000.0,
+            most: 75_000,
             tally: tally(0, 0),
+            steps: Vec::new(),
         };
-        let found = capacity(&mut server, 100_000.0, Duration::from_millis(50)).unwrap();
-        assert!(!found.is_ours);
-        // The step of 0.7; the next would be 0.8.
-        let rate = found.rate.unwrap();
-        assert!((40_000.0..75_000.0).contains(&rate), "{rate}");
+        let found = capacity(&mut server, 1e6, Duration::from_millis(100)).unwrap();
+        assert!(!found.is_ours && found.rate.is_some(), "{found:?}");
+        // 0.25, 0.4, 0.55, 0.7, and twice 0.8.
+        assert_eq!(server.steps.len(), 6, "{:?}", server.steps);
+        assert!(server.steps[3] > 65_000 && server.steps[4] > 75_000);
+    }
+
+    #[test]
+    fn server_that_takes_every_step_was_not_the_limit() {
+        let mut server = Limited {
+            most: u64::MAX,
+            tally: tally(0, 0),
+            steps: Vec::new(),
+        };
+        let found = capacity(&mut server, 1e5, Duration::from_millis(100)).unwrap();
+        assert!(found.is_ours && found.rate.is_some(), "{found:?}");
+        assert_eq!(server.steps.len(), STEPS.len());
     }
 }
