@@ -98,6 +98,8 @@ pub(crate) struct Race {
     head_start: Duration,
     links: Vec<Link>,
     worst: Option<Failure>,
+    /// Attempts made again after a failure that proves nothing.
+    again: u32,
 }
 
 impl Race {
@@ -119,12 +121,13 @@ impl Race {
             next_at: now,
             links: Vec::new(),
             worst: None,
+            again: 0,
         }
     }
 
     /// Begins the attempts that are due.
     pub(crate) fn advance(&mut self, server: &Server, engine: &mut Engine, now: Instant) {
-        while self.next_at <= now || self.links.is_empty() {
+        while self.next_at <= now {
             let Some(address) = self.untried.pop_front() else {
                 return;
             };
@@ -164,6 +167,24 @@ impl Race {
             }
             self.note(link.failure(failure));
             self.next_at = now;
+        }
+    }
+
+    /// As [`Self::lose`], for a reason that anyone who sees our packets can bring about, before the server has proven
+    /// who it is: a server that does answer must not be given up for that, so the address is asked again, last and
+    /// [`MOST_AGAIN`] times in all.
+    pub(crate) fn lose_unproven(&mut self, conn: ConnId, failure: Failure, now: Instant) {
+        let link = self.links.iter().find(|link| link.conn == conn);
+        let again = link
+            .filter(|link| link.recalled.is_none() && self.again < MOST_AGAIN)
+            .map(|link| link.address);
+        self.lose(conn, failure, now);
+        if let Some(address) = again {
+            if self.untried.is_empty() && self.links.is_empty() {
+                self.next_at = now + FIRST_PAUSE * 2_u32.pow(self.again);
+            }
+            self.again += 1;
+            self.untried.push_back(address);
         }
     }
 
@@ -218,6 +239,10 @@ impl Race {
         }
     }
 }
+
+/// What a forger must keep up with to keep us from a server: 4 attempts within 350 ms and 4 round trips.
+const MOST_AGAIN: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 fn open(
     server: &Server,

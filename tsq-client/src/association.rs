@@ -391,11 +391,13 @@ impl Association {
                 let Some(link) = race.links().iter().find(|link| link.conn == conn) else {
                     return;
                 };
-                if *reason == CloseReason::TimedOut {
-                    race.restart(conn, now);
-                } else {
-                    let failure = Failure::of_close(link.address, reason);
-                    race.lose(conn, failure, now);
+                let failure = Failure::of_close(link.address, reason);
+                match reason {
+                    CloseReason::TimedOut => race.restart(conn, now),
+                    CloseReason::Version | CloseReason::Transport { .. } => {
+                        race.lose_unproven(conn, failure, now);
+                    }
+                    _ => race.lose(conn, failure, now),
                 }
                 self.give_up_early(conn);
                 self.settle_race();
