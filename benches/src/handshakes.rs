@@ -106,7 +106,10 @@ fn subjects(tools: &Tools) -> Vec<Subject> {
         rounds: Vec::new(),
         failure: None,
     };
-    tsq.into_iter().chain(nts).map(subject).collect()
+    // Those of one case stand together.
+    let [full, resumed, early] = tsq;
+    let new = [full].into_iter().chain(nts);
+    new.chain([resumed, early]).map(subject).collect()
 }
 
 fn key_exchanger(kind: Kind, tools: &Tools) -> Result<What, Error> {

@@ -8,9 +8,6 @@ use crate::results::Results;
 const BEGIN: &str = "<!-- results: written by tsq-bench render -->\n";
 const END: &str = "<!-- end of results -->\n";
 
-/// A reader of the README wants the gist.
-const MOST_ROWS: usize = 8;
-
 /// The README with the table of these results between its marks.
 ///
 /// # Errors
@@ -30,20 +27,54 @@ pub fn in_readme(readme: &str, results: &Results) -> Result<String, Error> {
     Ok(format!("{before}{BEGIN}{}{END}{after}", table(results)))
 }
 
-/// The first figure of each section in its first case: sections put first what matters most.
 fn table(results: &Results) -> String {
-    let sections = results.sections.iter().map(|measured| &measured.section);
-    let firsts = sections.filter_map(|section| {
-        let verdict = verdicts(section).into_iter().next()?;
-        Some((section.title.as_str(), verdict))
-    });
-    let rows: Vec<String> = firsts
-        .take(MOST_ROWS)
-        .map(|(title, verdict)| format!("| {} |\n", cells(title, &verdict).join(" | ")))
+    let rows: Vec<String> = GIST
+        .iter()
+        .filter_map(|gist| row(results, gist))
+        .map(|cells| format!("| {} |\n", cells.join(" | ")))
         .collect();
     match rows.is_empty() {
         true => String::new(),
         false => format!("{HEADING}{}", rows.concat()),
+    }
+}
+
+/// None where the section was not measured, or nobody but us took part.
+fn row(results: &Results, gist: &Gist) -> Option<[String; 5]> {
+    let sections = results.sections.iter().map(|measured| &measured.section);
+    let section = sections
+        .into_iter()
+        .find(|section| section.id == gist.section)?;
+    let verdict = verdicts(section)
+        .into_iter()
+        .find(|verdict| verdict.figure.key == gist.figure && verdict.case == gist.case)?;
+    Some(cells(&section.title, &verdict))
+}
+
+/// One line of the table: a section's figure in one case.
+struct Gist {
+    section: &'static str,
+    figure: &'static str,
+    case: &'static str,
+}
+
+/// What a reader of the README asks first: how long, how exact, how it stands loss, and what a server must spend.
+const GIST: [Gist; 8] = [
+    gist("one-shot", "wall_ms", "20 ms round trip"),
+    gist("bounds", "error_median_us", "veth, idle"),
+    gist("accuracy", "p99_us", "veth, all cores busy"),
+    gist("impaired", "error_median_us", "5 % loss each way"),
+    gist("server", "cpu_us", "50 clients"),
+    gist("server", "per_second", "50 clients"),
+    gist("handshakes", "per_second", "one core, new clients"),
+    gist("memory", "per_client", "1000 clients"),
+];
+
+const fn gist(section: &'static str, figure: &'static str, case: &'static str) -> Gist {
+    Gist {
+        section,
+        figure,
+        case,
     }
 }
 
