@@ -67,8 +67,8 @@ pub struct Args {
     #[arg(long, value_name = "S", default_value = "0.5", value_parser = seconds_or_none)]
     pub warm_up: f64,
 
-    /// Milliseconds an answer is waited for
-    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    /// Milliseconds an answer is waited for; connections that are silent for 10 s end
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=9000))]
     pub timeout: u32,
 
     /// Threads, each with a socket of its own and its share of the connections and the rate
