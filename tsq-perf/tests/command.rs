@@ -30,7 +30,7 @@ fn against(server: &Server, args: &[&str]) -> (Outcome, Value) {
         "--warm-up",
         "0",
         "--timeout",
-        "20000",
+        "9000",
         &address,
     ];
     let outcome = perf(&[args, &common[..]].concat());
