@@ -53,7 +53,10 @@ fn memory_stays_flat_under_idle_and_busy_connections() {
     let busy = &json["results"][0];
     for result in [busy, &json["idle"]] {
         assert!(result["answered"].as_u64() > Some(0), "{result:#}");
-        assert_eq!(result["answered"], result["sent"], "{result:#}");
+        // In five minutes a busy machine overflows a socket's buffer now and then, and a datagram is not sent again.
+        let count = |name: &str| result[name].as_u64().expect(name);
+        let lost = count("sent") - count("answered");
+        assert!(lost <= count("sent") / 100_000, "{result:#}");
         assert_eq!(result["closed"], serde_json::json!({}), "{result:#}");
     }
     let kib = |name: &str| busy["server"][name].as_u64().expect(name);
