@@ -79,7 +79,7 @@ impl Bench {
                 "--handshakes",
                 "--json",
                 "--timeout",
-                "10000",
+                "9000",
                 "--server-name",
                 "localhost",
             ])
