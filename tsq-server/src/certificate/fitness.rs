@@ -17,6 +17,9 @@ pub(super) fn problems(leaf: &[u8]) -> Vec<&'static str> {
     {
         problems.push("its extended key usage is not serverAuth");
     }
+    if !matches!(parsed.subject_alternative_name(), Ok(Some(_))) {
+        problems.push("it names no host (subjectAltName)");
+    }
     problems
 }
 
@@ -27,7 +30,11 @@ mod tests {
     use super::*;
 
     fn problems_of(usage: &[ExtendedKeyUsagePurpose], ca: bool) -> usize {
-        let mut params = CertificateParams::new(["a.example".to_string()]).unwrap();
+        problems_of_one_for(&["a.example".to_string()], usage, ca)
+    }
+
+    fn problems_of_one_for(names: &[String], usage: &[ExtendedKeyUsagePurpose], ca: bool) -> usize {
+        let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = usage.to_vec();
         if ca {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -44,5 +51,6 @@ mod tests {
         assert_eq!(problems_of(&[ClientAuth], false), 1);
         assert_eq!(problems_of(&[], true), 1);
         assert_eq!(problems_of(&[ClientAuth], true), 2);
+        assert_eq!(problems_of_one_for(&[], &[], false), 1);
     }
 }
