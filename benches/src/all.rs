@@ -77,6 +77,10 @@ pub fn run(options: &AllOptions) -> Result<Outcome, Error> {
             Some(reason) => {
                 failures += 1;
                 eprintln!("      failed after {:.0} s: {reason}", measured.seconds);
+                if results.has_figures(entry.id) {
+                    eprintln!("      the figures of an earlier run stay");
+                    continue;
+                }
             }
             None => eprintln!("      {:.0} s", measured.seconds),
         }

@@ -2,6 +2,9 @@
 
 use crate::section::Cell;
 
+/// What stands for a percentile that so few values do not have.
+pub(crate) const TOO_FEW: &str = "too few";
+
 /// A set of measurements, sorted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantiles(Vec<f64>);
@@ -30,7 +33,7 @@ impl Quantiles {
         let needed = 100 / usize::from(100 - percent.min(99));
         match self.0.len() >= needed {
             true => self.percentile(percent).into(),
-            false => "too few".into(),
+            false => TOO_FEW.into(),
         }
     }
 

@@ -76,6 +76,13 @@ impl Results {
         }
     }
 
+    /// Whether this section was measured, in this run or an earlier one.
+    #[must_use]
+    pub fn has_figures(&self, id: &str) -> bool {
+        let mut all = self.sections.iter();
+        all.any(|measured| measured.section.id == id && measured.failure.is_none())
+    }
+
     /// Sorts the sections as `ids` has them and drops what it does not have: sections of an older program.
     pub fn in_order(&mut self, ids: &[&str]) {
         let place = |measured: &Measured| ids.iter().position(|id| *id == measured.section.id);

@@ -59,11 +59,15 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<(), Failure> {
     peers::ready(workspace);
     println!("building the programs as they are shipped (some minutes when anything changed)");
     let built = PROGRAMS.iter().flat_map(|package| ["-p", package]);
-    run_command(
-        cargo(&workspace.root)
-            .args(["build", "--release"])
-            .args(built),
-    )?;
+    let mut build = cargo(&workspace.root);
+    build.args(["build", "--release"]).args(built);
+    // What is measured is what is shipped, whatever the caller's environment says of profiles.
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"CARGO_PROFILE_") {
+            build.env_remove(name);
+        }
+    }
+    run_command(&mut build)?;
     Err(replace_with(&mut measure(workspace, args)))
 }
 

@@ -1,6 +1,7 @@
 //! Who wins: the best of ours against the best of theirs, for every figure that is plotted.
 
 use crate::Quantiles;
+use crate::quantiles::TOO_FEW;
 use crate::section::{Better, Cell, Figure, Row, Section};
 
 use super::number::{factor, number, with_unit};
@@ -88,7 +89,7 @@ fn verdict<'a>(figure: &'a Figure, case: &'a str, rows: &'a [Row]) -> Option<Ver
         rows.iter()
             .any(|row| row.ours == ours && !row.reference && row.cells.contains_key(&figure.key))
     };
-    if !taking_part(true) || !taking_part(false) {
+    if !taking_part(true) || !taking_part(false) || rows.iter().any(|row| is_unknown(figure, row)) {
         return None;
     }
     let best_of = |wanted: fn(&Row) -> bool| side(figure, rows, wanted);
@@ -114,6 +115,12 @@ fn verdict<'a>(figure: &'a Figure, case: &'a str, rows: &'a [Row]) -> Option<Ver
         theirs_word: word(false),
         nts,
     })
+}
+
+/// Whether a program took part whose figure cannot be named for want of values: who is the best then, nobody knows.
+fn is_unknown(figure: &Figure, row: &Row) -> bool {
+    let cell = row.cells.get(&figure.key);
+    !row.reference && matches!(cell, Some(Cell::Text(text)) if text == TOO_FEW)
 }
 
 fn side<'a>(figure: &Figure, rows: &'a [Row], wanted: fn(&Row) -> bool) -> Option<Side<'a>> {
@@ -368,6 +375,16 @@ mod tests {
         assert_eq!(verdict.of_ours(), ("killed".into(), ""));
         assert_eq!(verdict.of_theirs(), ("3 ms".into(), "ntp"));
         assert_eq!(best(&section.figures[0], &section.rows), None);
+    }
+
+    #[test]
+    fn rival_without_enough_values_leaves_no_verdict() {
+        let rows = vec![
+            row("a", true, 1.0),
+            row("b", false, 2.0),
+            row("c", false, TOO_FEW),
+        ];
+        assert!(verdicts(&section(Better::Less, rows)).is_empty());
     }
 
     #[test]
