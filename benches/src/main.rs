@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
+use std::env;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 use clap::Parser;
 use tsq_benches::args::{Args, Measurement, RenderOptions};
@@ -22,6 +24,16 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<ExitCode, Error> {
+    // A whole run records what it could not measure, and why.
+    if !matches!(
+        args.measurement,
+        Measurement::All(_)
+            | Measurement::Render(_)
+            | Measurement::EchoServer(_)
+            | Measurement::NoClock(_)
+    ) {
+        programs_can_be_had()?;
+    }
     let section = match &args.measurement {
         Measurement::All(options) => return all::run(options).map(all::Outcome::code),
         Measurement::Render(options) => {
@@ -50,4 +62,23 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     };
     section.print(args.json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Without programs to measure there is nothing to measure: said before anything is begun.
+fn programs_can_be_had() -> Result<(), Error> {
+    if let Some(folder) = env::var_os("TSQ_BIN_DIR") {
+        let folder = Path::new(&folder);
+        return match folder.join("tsq-server").is_file() {
+            true => Ok(()),
+            false => Err(format!("no tsq-server in {} (TSQ_BIN_DIR)", folder.display()).into()),
+        };
+    }
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    match Command::new(cargo).arg("--version").output() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "cargo, which builds the programs to measure, cannot be started ({error}): name a folder that has them in TSQ_BIN_DIR"
+        )
+        .into()),
+    }
 }
