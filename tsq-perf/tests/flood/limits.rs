@@ -126,8 +126,12 @@ fn in_namespace() {
         held += room;
         if let Some(limit) = limit {
             let before = over(&server, limit);
-            refuses(&mut caller);
-            assert!(over(&server, limit) > before, "{address}");
+            // Seen once: a refusal that this counter did not show, of a server that lets one in sixteen through at random.
+            let counted = (0..100).any(|_| {
+                refuses(&mut caller);
+                over(&server, limit) > before
+            });
+            assert!(counted, "{address}");
         }
         connections(&server, held);
         callers.push((caller, conns));
