@@ -1,111 +1,24 @@
-//! The configuration: options from a TOML file, with those of the command line over them.
-//!
-//! A file is a command line in another notation: `stratum = 2` is `--stratum 2`, an array is a
-//! repeated option, `true` is a switch. So there is one list of options ([`Args`]), one way to
-//! check a value, and nothing to keep in step. What this module adds is the place in the file, the
-//! type a value must have in TOML, and who wins.
+//! The configuration: [`Args`] from a TOML file, with those of the command line over them ([`tsq_config`]).
 
-mod error;
-mod file;
-mod print;
-
-use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
-use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
+pub use tsq_config::ConfigError;
+use tsq_config::Options;
 
-pub use error::{ConfigError, Place};
-
-use crate::args::Args;
+use crate::args::{Args, FLAGS_ONLY};
 use crate::small_file;
 
-/// Options from both places.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The options, each from where it is set.
-    pub args: Args,
-    matches: ArgMatches,
-}
+/// The server's options from both places.
+pub type Loaded = tsq_config::Loaded<Args>;
 
-impl Loaded {
-    /// Reads `words`, the command line with the program's name, and the file it names.
-    ///
-    /// An option on the command line replaces all that the file says of it; `--switch=false` undoes
-    /// a switch of the file's.
-    ///
-    /// # Errors
-    /// See [`ConfigError`]; `--help` and `--version` are among them, as clap has it.
-    pub fn from_words<W>(words: impl IntoIterator<Item = W>) -> Result<Self, ConfigError>
-    where
-        W: Into<OsString>,
-    {
-        let (words, undone) = undo_switches(words.into_iter().map(Into::into).collect());
-        let flags = Args::command().try_get_matches_from(&words)?;
-        let Some(path) = flags.get_one::<std::path::PathBuf>("config") else {
-            return Self::of(flags);
-        };
-        let from_file = read(path)?;
-        let given = |id: &str| {
-            undone.iter().any(|undone| undone == id)
-                || flags.value_source(id) == Some(ValueSource::CommandLine)
-        };
-        let kept = from_file.into_iter().filter(|set| !given(&set.id));
-        let program = words.first().cloned();
-        let all = program
-            .into_iter()
-            .chain(kept.map(|set| set.word))
-            .chain(words.into_iter().skip(1));
-        Self::of(Args::command().try_get_matches_from(all)?)
+impl Options for Args {
+    const PROGRAM: &'static str = "tsq-server";
+    const FLAGS_ONLY: &'static [&'static str] = FLAGS_ONLY;
+
+    fn read(path: &Path) -> io::Result<Vec<u8>> {
+        small_file::read(path)
     }
-
-    /// The options as a configuration file that says the same.
-    pub fn to_toml(&self) -> String {
-        print::toml(&self.matches)
-    }
-
-    fn of(matches: ArgMatches) -> Result<Self, ConfigError> {
-        let args = Args::from_arg_matches(&matches)?;
-        Ok(Self { args, matches })
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<file::Set>, ConfigError> {
-    let unreadable = |error| ConfigError::Unreadable {
-        path: path.into(),
-        error,
-    };
-    let text = String::from_utf8(small_file::read(path).map_err(unreadable)?)
-        .map_err(|error| unreadable(io::Error::other(error)))?;
-    file::parse(path, &text)
-}
-
-/// Takes `--switch=false` out, and names the switches it was said of; `--switch=true` loses its value.
-fn undo_switches(words: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
-    let command = Args::command();
-    let mut undone = Vec::new();
-    let kept = words
-        .into_iter()
-        .filter_map(|word| match switch_value(&command, &word) {
-            Some((id, false)) => {
-                undone.push(id);
-                None
-            }
-            Some((_, true)) => word.to_str()?.strip_suffix("=true").map(Into::into),
-            None => Some(word),
-        })
-        .collect();
-    (kept, undone)
-}
-
-fn switch_value(command: &Command, word: &OsStr) -> Option<(String, bool)> {
-    let (name, value) = word.to_str()?.strip_prefix("--")?.split_once('=')?;
-    let switch = command
-        .get_arguments()
-        .find(|arg| arg.get_long() == Some(name))
-        .filter(|arg| matches!(arg.get_action(), ArgAction::SetTrue))?;
-    Some((switch.get_id().to_string(), value.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -8,20 +8,19 @@ use std::ops::Range;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, Command, CommandFactory};
+use clap::{Arg, ArgAction, Command};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, Place};
-use crate::args::{Args, FLAGS_ONLY};
+use crate::{ConfigError, Options, Place};
 
 /// One value of one option.
 #[derive(Debug)]
-pub(super) struct Set {
+pub(crate) struct Set {
     /// The option's id in clap.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// The option as a word of the command line.
-    pub(super) word: OsString,
+    pub(crate) word: OsString,
 }
 
 /// What is wrong, and which bytes of the file with it.
@@ -30,28 +29,28 @@ struct Mistake {
     problem: String,
 }
 
-pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Set>, ConfigError> {
-    parse_text(text).map_err(|Mistake { span, problem }| ConfigError::At {
+pub(crate) fn parse<A: Options>(path: &Path, text: &str) -> Result<Vec<Set>, ConfigError> {
+    parse_text::<A>(text).map_err(|Mistake { span, problem }| ConfigError::At {
         path: path.into(),
         place: Place::of(text, span.start),
         problem,
     })
 }
 
-fn parse_text(text: &str) -> Result<Vec<Set>, Mistake> {
+fn parse_text<A: Options>(text: &str) -> Result<Vec<Set>, Mistake> {
     let table = DeTable::parse(text).map_err(|error| Mistake {
         span: error.span().unwrap_or_default(),
         problem: error.message().into(),
     })?;
-    let command = Args::command();
+    let command = A::command();
     let mut sets = Vec::new();
     for (key, value) in table.get_ref() {
-        let arg = option(&command, key.get_ref()).map_err(|problem| Mistake {
+        let arg = option::<A>(&command, key.get_ref()).map_err(|problem| Mistake {
             span: key.span(),
             problem,
         })?;
         for (word, span) in words(arg, value)? {
-            check(&word).map_err(|problem| Mistake { span, problem })?;
+            check::<A>(&word).map_err(|problem| Mistake { span, problem })?;
             sets.push(Set {
                 id: arg.get_id().to_string(),
                 word: word.into(),
@@ -61,27 +60,30 @@ fn parse_text(text: &str) -> Result<Vec<Set>, Mistake> {
     Ok(sets)
 }
 
-fn option<'c>(command: &'c Command, key: &str) -> Result<&'c Arg, String> {
-    if FLAGS_ONLY.contains(&key) {
+fn option<'c, A: Options>(command: &'c Command, key: &str) -> Result<&'c Arg, String> {
+    if A::FLAGS_ONLY.contains(&key) {
         return Err(format!("{key} belongs on the command line, not in a file"));
     }
     command
         .get_arguments()
         .find(|arg| arg.get_long() == Some(key))
-        .ok_or_else(|| unknown(key))
+        .ok_or_else(|| unknown::<A>(key))
 }
 
-fn unknown(key: &str) -> String {
-    match near_match(key) {
+fn unknown<A: Options>(key: &str) -> String {
+    match near_match::<A>(key) {
         Some(near) => format!("unknown key {key}; did you mean {near}?"),
-        None => format!("unknown key {key}; `tsq-server --help` lists them as flags"),
+        None => format!(
+            "unknown key {key}; `{} --help` lists them as flags",
+            A::PROGRAM
+        ),
     }
 }
 
 /// What clap would propose for an unknown flag.
-fn near_match(key: &str) -> Option<String> {
-    let error = Args::command()
-        .try_get_matches_from(["tsq-server", &format!("--{}", key.replace('_', "-"))])
+fn near_match<A: Options>(key: &str) -> Option<String> {
+    let error = A::command()
+        .try_get_matches_from([A::PROGRAM, &format!("--{}", key.replace('_', "-"))])
         .err();
     let Some(error) = error else {
         return Some(key.replace('_', "-"));
@@ -89,7 +91,7 @@ fn near_match(key: &str) -> Option<String> {
     match error.get(ContextKind::SuggestedArg)? {
         ContextValue::String(flag) => flag
             .strip_prefix("--")
-            .filter(|near| !FLAGS_ONLY.contains(near))
+            .filter(|near| !A::FLAGS_ONLY.contains(near))
             .map(Into::into),
         _ => None,
     }
@@ -150,8 +152,8 @@ fn mistake(value: &Spanned<DeValue<'_>>, problem: &str) -> Mistake {
 }
 
 /// Has clap read this one option.
-fn check(word: &str) -> Result<(), String> {
-    let Err(error) = Args::command().try_get_matches_from(["tsq-server", word]) else {
+fn check<A: Options>(word: &str) -> Result<(), String> {
+    let Err(error) = A::command().try_get_matches_from([A::PROGRAM, word]) else {
         return Ok(());
     };
     let possible = match error.get(ContextKind::ValidValue) {
@@ -160,7 +162,7 @@ fn check(word: &str) -> Result<(), String> {
     };
     Err(match (error.kind(), error.source()) {
         (ErrorKind::ValueValidation, Some(reason)) if reason.is::<ParseIntError>() => {
-            whole_number(word)
+            whole_number::<A>(word)
         }
         (ErrorKind::ValueValidation, Some(reason)) => reason.to_string(),
         (ErrorKind::InvalidValue, _) if !possible.is_empty() => {
@@ -173,10 +175,10 @@ fn check(word: &str) -> Result<(), String> {
 }
 
 /// What was expected, with its range; clap tells that of a number beyond it only.
-fn whole_number(word: &str) -> String {
+fn whole_number<A: Options>(word: &str) -> String {
     let option = word.split('=').next().unwrap_or_default();
-    let beyond = Args::command()
-        .try_get_matches_from(["tsq-server", &format!("{option}=-1")])
+    let beyond = A::command()
+        .try_get_matches_from([A::PROGRAM, &format!("{option}=-1")])
         .err();
     let text = beyond.map(|error| error.to_string()).unwrap_or_default();
     let range = text
@@ -191,7 +193,7 @@ fn whole_number(word: &str) -> String {
 
 /// What an option's value must be in TOML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expected {
+pub(crate) enum Expected {
     Switch,
     Number,
     Text,
@@ -200,7 +202,7 @@ pub(super) enum Expected {
 }
 
 impl Expected {
-    pub(super) fn of(arg: &Arg) -> Self {
+    pub(crate) fn of(arg: &Arg) -> Self {
         let parsed = arg.get_value_parser().type_id();
         let is = |types: &[TypeId]| types.iter().any(|id| parsed == *id);
         if matches!(arg.get_action(), ArgAction::SetTrue) {

@@ -2,21 +2,22 @@
 
 use std::fmt::Write;
 
-use clap::{Arg, ArgAction, ArgMatches, CommandFactory};
+use clap::{Arg, ArgAction, ArgMatches};
 use toml::Value;
 
-use super::file::Expected;
-use crate::args::{Args, FLAGS_ONLY};
+use crate::Options;
+use crate::file::Expected;
 
 /// Every option with its value; those without one as comments, so that all names are there.
-pub(super) fn toml(matches: &ArgMatches) -> String {
+pub(crate) fn toml<A: Options>(matches: &ArgMatches) -> String {
     let mut text = format!(
-        "# tsq-server {}: every option, with what it is set to.\n",
+        "# {} {}: every option, with what it is set to.\n",
+        A::PROGRAM,
         env!("CARGO_PKG_VERSION")
     );
-    let command = Args::command();
+    let command = A::command();
     for arg in command.get_arguments() {
-        let Some(name) = arg.get_long().filter(|name| !FLAGS_ONLY.contains(name)) else {
+        let Some(name) = arg.get_long().filter(|name| !A::FLAGS_ONLY.contains(name)) else {
             continue;
         };
         // Writing to a string does not fail.

@@ -36,7 +36,7 @@ pub struct Place {
 
 impl Place {
     /// Where byte `offset` of `text` stands.
-    pub(super) fn of(text: &str, offset: usize) -> Self {
+    pub(crate) fn of(text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Self {
