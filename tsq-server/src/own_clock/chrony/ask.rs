@@ -22,6 +22,8 @@ pub(super) fn by_path(path: &Path) -> io::Result<Tracking> {
     let socket = &ours.socket;
     socket.connect(path)?;
     socket.set_read_timeout(Some(PATIENCE))?;
+    // A stopped chronyd reads nothing, and questions asked before fill its queue: the next would wait for ever.
+    socket.set_write_timeout(Some(PATIENCE))?;
     exchange(|bytes| socket.send(bytes), |bytes| socket.recv(bytes))
 }
 
@@ -91,3 +93,26 @@ const ATTEMPTS: u16 = 2;
 
 /// For one answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    /// Who asks is the thread that tells clients what the clock is worth.
+    #[test]
+    fn stopped_chronyd_with_a_full_queue_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chronyd.sock");
+        let _deaf = UnixDatagram::bind(&path).unwrap();
+        let filler = UnixDatagram::unbound().unwrap();
+        filler.set_nonblocking(true).unwrap();
+        while filler.send_to(b"unread", &path).is_ok() {}
+        let (done, ended) = mpsc::channel();
+        thread::spawn(move || done.send(by_path(&path).is_err()));
+        // Its patience is a second; a minute is for busy machines.
+        assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(true));
+    }
+}
