@@ -19,6 +19,7 @@ mod links;
 mod lint;
 mod peers;
 mod process;
+mod proofs;
 mod purity;
 mod steps;
 mod suite;

@@ -7,7 +7,9 @@ use clap::builder::PossibleValuesParser;
 use crate::process::Failure;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
-use crate::{bench_check, deny, docs, fuzz, interop, ledger, lint, purity, suite, tools, vm};
+use crate::{
+    bench_check, deny, docs, fuzz, interop, ledger, lint, proofs, purity, suite, tools, vm,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -30,7 +32,7 @@ struct Step {
 }
 
 /// Cheap checks first: a developer should not wait for the tests to hear of a missing space.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step {
         name: "tools",
         about: "what the other steps need; installs it",
@@ -60,6 +62,11 @@ const STEPS: [Step; 15] = [
         name: "ledger",
         about: "draft/LEDGER.md against code and tests",
         run: |w, _| ledger::check(w),
+    },
+    Step {
+        name: "proofs",
+        about: "tests that tables in the documents name",
+        run: |w, _| proofs::check(w),
     },
     Step {
         name: "deny",
