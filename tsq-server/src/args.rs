@@ -147,7 +147,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "text")]
     pub log_format: LogFormat,
 
-    /// What is logged: error, warn, info, debug or trace
+    /// What is logged: error, warn, info, debug or trace; only trace names clients' addresses
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: tracing::Level,
 }

@@ -13,7 +13,7 @@
 //! Who may do that, and how often, is for [`limits`] to say; what was done is in [`counts`], and
 //! [`metrics`] tells it.
 //!
-//! Beside them [`own_clock`] watches what this host's clock is worth.
+//! Beside them [`own_clock`] watches what this host's clock is worth. None of them ever waits for the [`log`].
 //!
 //! What is not here: the QUIC state machine is `tsq-net`'s and the wire `tsq-proto`'s.
 
@@ -30,6 +30,7 @@ pub mod departures;
 mod faults;
 pub mod limits;
 pub mod listen;
+pub mod log;
 pub mod metrics;
 pub mod newest;
 pub mod notify;

@@ -2,27 +2,31 @@
 
 #![forbid(unsafe_code)]
 
-use std::fmt::Display;
-use std::io::Write;
 use std::process::ExitCode;
 
+use clap::Parser;
+use tsq_server::args::{Args, LogFormat};
 use tsq_server::config::{ConfigError, Loaded};
+use tsq_server::log::Log;
 use tsq_server::run::run;
 
 fn main() -> ExitCode {
     let loaded = match Loaded::from_words(std::env::args_os()) {
         Ok(loaded) => loaded,
         Err(ConfigError::Flags(error)) => error.exit(),
-        Err(error) => return fail(&error, 2),
+        Err(error) => {
+            // What the file says of the log cannot be known.
+            let format = Args::try_parse().map_or(LogFormat::Text, |args| args.log_format);
+            Log::start(tracing::Level::INFO, format).fatal(&error);
+            return ExitCode::from(2);
+        }
     };
-    match run(&loaded) {
+    let log = Log::start(loaded.args.log_level, loaded.args.log_format);
+    match run(&loaded, &log) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, error.exit_code()),
+        Err(error) => {
+            log.fatal(&error);
+            ExitCode::from(error.exit_code())
+        }
     }
-}
-
-fn fail(error: &dyn Display, code: u8) -> ExitCode {
-    // Nobody may be there to read it.
-    let _ = writeln!(std::io::stderr(), "tsq-server: {error}");
-    ExitCode::from(code)
 }

@@ -11,12 +11,11 @@ use tsq_net::{KernelClock, ServerSecret, kernel_clock};
 use tsq_proto::EncodeError;
 
 use crate::activation;
-use crate::args::{Args, LogFormat};
-
 use crate::config::Loaded;
 use crate::counts::Counts;
 use crate::limits::Shared;
 use crate::listen::{Listener, Served};
+use crate::log::Log;
 use crate::metrics::{Memory, Metrics, Responder, Sources};
 use crate::notify;
 use crate::own_clock::{Watch, report as report_clock};
@@ -134,13 +133,12 @@ fn bind_hint(address: SocketAddr, error: &io::Error) -> String {
 ///
 /// # Errors
 /// See [`RunError`].
-pub fn run(loaded: &Loaded) -> Result<(), RunError> {
+pub fn run(loaded: &Loaded, log: &Log) -> Result<(), RunError> {
     let args = &loaded.args;
     let settings = Settings::resolve(args).map_err(RunError::Settings)?;
     if args.print_config {
         return print(&loaded.to_toml());
     }
-    init_log(args);
     for warning in settings.warnings() {
         tracing::warn!("{warning}");
     }
@@ -148,7 +146,7 @@ pub fn run(loaded: &Loaded) -> Result<(), RunError> {
         reload::check(&settings).map_err(RunError::Load)?;
         return print("configuration, certificate and keys are good\n");
     }
-    run_with(settings)
+    run_with(settings, log)
 }
 
 fn print(text: &str) -> Result<(), RunError> {
@@ -160,7 +158,7 @@ fn print(text: &str) -> Result<(), RunError> {
         .map_err(RunError::Running)
 }
 
-fn run_with(mut settings: Settings) -> Result<(), RunError> {
+fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {
     std::panic::set_hook(Box::new(log_panic));
     // Registered first: a signal during start-up must not kill a half-made certificate.
     let signals = Signals::register().map_err(RunError::Running)?;
@@ -176,6 +174,7 @@ fn run_with(mut settings: Settings) -> Result<(), RunError> {
     };
     // Before the first thread: landlock confines only those that start from now on.
     confine(&settings);
+    log.write_by_thread().map_err(RunError::Running)?;
     let resumed = tls::Resumed::default();
     let mut config = tls::server_counting(
         reload.identities.clone(),
@@ -218,6 +217,7 @@ fn run_with(mut settings: Settings) -> Result<(), RunError> {
         resumed,
         clock: watch.shared(),
         memory: Memory::own(),
+        log: log.lost(),
     }));
     let responder = respond(settings.metrics, taking_over, &metrics)?;
     report_timestamps();
@@ -303,20 +303,6 @@ fn addresses(
         services.push(service);
     }
     Ok((listeners, services))
-}
-
-fn init_log(args: &Args) {
-    let log = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_max_level(args.log_level)
-        .with_target(false)
-        // A log nobody can write must not end the service.
-        .log_internal_errors(false)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
-    match args.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
 }
 
 fn confine(settings: &Settings) {

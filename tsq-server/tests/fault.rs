@@ -77,8 +77,8 @@ fn start(state: &Path, fault: &str) -> Process {
 /// What it says at its end.
 #[track_caller]
 fn said(server: &Process, reason: &str) {
-    let last = format!("tsq-server: failed while running: {reason}");
-    server.wait_for(LIMIT, |line| line.starts_with(&last).then_some(()));
+    let last = format!("\"message\":\"failed while running: {reason}");
+    server.wait_for(LIMIT, |line| line.contains(&last).then_some(()));
 }
 
 fn listening(server: &Process) -> SocketAddr {

@@ -24,6 +24,8 @@ impl Collector for Sources {
             let help = "Memory this process holds";
             page.gauge("process_resident_memory", help, Some(&Unit::Bytes), &bytes)?;
         }
+        let help = "Log lines that standard error did not take in time";
+        page.counter("tsq_log_lines_lost", help, self.log.count())?;
         page.clock(&self.clock.newest())
     }
 }
@@ -216,6 +218,7 @@ pub(super) mod tests {
     use super::super::{Memory, Metrics};
     use super::*;
     use crate::limits::{Limits, Shared};
+    use crate::log::Lost;
     use crate::newest::Newest;
     use crate::own_clock::Overrides;
 
@@ -238,6 +241,7 @@ pub(super) mod tests {
             resumed: Resumed::default(),
             clock: Newest::new(OwnClock::picture(None, None, &overrides)),
             memory: Memory::own(),
+            log: Lost::default(),
         })
     }
 

@@ -20,6 +20,7 @@ use tsq_net::tls::Resumed;
 
 use crate::counts::{Counters, Counts};
 use crate::limits::Shared;
+use crate::log::Lost;
 use crate::newest::Newest;
 use crate::own_clock::OwnClock;
 pub use memory::Memory;
@@ -44,6 +45,8 @@ pub struct Sources {
     pub clock: Arc<Newest<OwnClock>>,
     /// What we take of the host's memory.
     pub memory: Memory,
+    /// Log lines that nobody read.
+    pub log: Lost,
 }
 
 impl Metrics {

@@ -120,10 +120,11 @@ impl Look {
             }
             let (before, picture) = (shared.newest(), self.picture());
             let state = |clock: &OwnClock| (clock.synchronised, clock.vouched, clock.is_held());
+            // Clients first, then the operator.
+            shared.publish(picture.clone());
             if state(&before) != state(&picture) {
                 report(&picture, self.asking.holdover);
             }
-            shared.publish(picture);
         }
     }
 
