@@ -121,7 +121,7 @@ impl Listener {
         let keeper = match self.source {
             Source::Bound(group) => Keeper::first(group, self.secret),
             Source::Offered(offer) => {
-                let (group, before) = offer.accept()?;
+                let (group, before) = offer.accept(signals)?;
                 Keeper::next(group, self.secret, before)
             }
         };

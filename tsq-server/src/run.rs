@@ -65,12 +65,15 @@ pub enum RunError {
     Passed(io::Error),
     /// The system failed us while running.
     Running(io::Error),
+    /// It was to end before it served. No failure.
+    Ended,
 }
 
 impl RunError {
     /// The documented exit code of this failure.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Ended => 0,
             Self::Running(_) => 1,
             Self::Settings(_) => 2,
             Self::Load(_) | Self::Tls(_) | Self::Annotation(_) => 3,
@@ -106,6 +109,7 @@ impl fmt::Display for RunError {
                 "cannot serve a socket the service manager passed: {error}; it must be a bound UDP socket (ListenDatagram=)"
             ),
             Self::Running(error) => write!(f, "failed while running: {error}"),
+            Self::Ended => f.write_str("asked to end before it served"),
         }
     }
 }
@@ -146,7 +150,13 @@ pub fn run(loaded: &Loaded, log: &Log) -> Result<(), RunError> {
         reload::check(&settings).map_err(RunError::Load)?;
         return print("configuration, certificate and keys are good\n");
     }
-    run_with(settings, log)
+    match run_with(settings, log) {
+        Err(ended @ RunError::Ended) => {
+            tracing::info!("{ended}");
+            Ok(())
+        }
+        outcome => outcome,
+    }
 }
 
 fn print(text: &str) -> Result<(), RunError> {
@@ -167,7 +177,7 @@ fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {
     if !passed.is_empty() {
         settings.listen.clear();
     }
-    let mut offers = offers(&settings)?;
+    let mut offers = offers(&settings, &signals)?;
     let secret = match offers.iter().flatten().next() {
         Some(offer) => offer.secret.clone(),
         None => ServerSecret::random().map_err(RunError::Running)?,
@@ -227,7 +237,10 @@ fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {
         let address = listener.address();
         listener
             .open(&handed_over, &signals)
-            .map_err(|error| RunError::Bind { address, error })?;
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::Interrupted => RunError::Ended,
+                _ => RunError::Bind { address, error },
+            })?;
     }
     notify::ready();
     supervise(&signals, reload, &mut workers, &metrics).map_err(RunError::Running)?;
@@ -272,9 +285,12 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// What the processes that serve our addresses offer, if we are to take them over.
-fn offers(settings: &Settings) -> Result<Vec<Option<Offer>>, RunError> {
+fn offers(settings: &Settings, signals: &Signals) -> Result<Vec<Option<Offer>>, RunError> {
     let ask = |&address| match settings.take_over {
-        true => take_over::ask(address).map_err(|error| RunError::TakeOver { address, error }),
+        true => take_over::ask(address, signals).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => RunError::Ended,
+            _ => RunError::TakeOver { address, error },
+        }),
         false => Ok(None),
     };
     settings.listen.iter().map(ask).collect()

@@ -1,11 +1,14 @@
 //! What the main thread waits for: signals, threads that end, and the time for its own round.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 /// Waits for a signal, or for a serving thread that ended by itself.
@@ -105,6 +108,48 @@ impl Signals {
     }
 }
 
+/// What ended a wait for another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// There is something to read.
+    Word,
+    /// The service is to end.
+    End,
+    /// The time has passed.
+    Nothing,
+}
+
+impl Signals {
+    /// Waits until there is something to read from `other`, where there is one, at most for `limit`; what else is asked
+    /// meanwhile waits for [`Self::wait`].
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn hear(&self, other: Option<BorrowedFd<'_>>, limit: Duration) -> io::Result<Heard> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if self.end.load(Ordering::Acquire) {
+                return Ok(Heard::End);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).map_err(io::Error::other)?;
+            let mut fds = vec![PollFd::new(&self.receiver, PollFlags::IN)];
+            fds.extend(other.map(|other| PollFd::from_borrowed_fd(other, PollFlags::IN)));
+            match poll(&mut fds, Some(&left)) {
+                Ok(0) => return Ok(Heard::Nothing),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if !fds[0].revents().is_empty() {
+                // What it tells is in the flags.
+                io::Read::read(&mut &self.receiver, &mut [0; 64])?;
+            } else if fds.get(1).is_some_and(|fd| !fd.revents().is_empty()) {
+                return Ok(Heard::Word);
+            }
+        }
+    }
+}
+
 fn is_timeout(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
@@ -127,6 +172,8 @@ impl Drop for Ender {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     #[test]
@@ -139,6 +186,32 @@ mod tests {
         assert_eq!(signals.wait(None).unwrap(), Awaited::End);
         thread.join().unwrap();
         assert_eq!(signals.wait(brief).unwrap(), Awaited::End, "it stays so");
+    }
+
+    #[test]
+    fn wait_for_another_process_ends_by_its_word_by_time_or_by_the_end() {
+        let signals = Signals::none().unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (ours, brief) = (Some(ours.as_fd()), Duration::from_millis(1));
+        assert_eq!(signals.hear(ours, brief).unwrap(), Heard::Nothing);
+        assert_eq!(signals.hear(None, brief).unwrap(), Heard::Nothing);
+        // Something else is asked: that is kept for later.
+        signals.reload.store(true, Ordering::Release);
+        io::Write::write_all(&mut &signals.sender, &[1]).unwrap();
+        assert_eq!(signals.hear(ours, brief).unwrap(), Heard::Nothing);
+        assert_eq!(signals.wait(Some(brief)).unwrap(), Awaited::Reload);
+        let long = Duration::from_secs(3600);
+        io::Write::write_all(&mut theirs, &[1]).unwrap();
+        assert_eq!(signals.hear(ours, long).unwrap(), Heard::Word);
+        let ender = signals.ender().unwrap();
+        let thread = std::thread::spawn(move || drop(ender));
+        assert_eq!(signals.hear(None, long).unwrap(), Heard::End);
+        thread.join().unwrap();
+        assert_eq!(
+            signals.hear(ours, long).unwrap(),
+            Heard::End,
+            "before any word"
+        );
     }
 
     #[test]

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::process::Uid;
 use tsq_net::{Group, ServerSecret};
 
 use super::offer::{misunderstood, send};
-use super::{DRAINING, PATIENCE, SERVING, SERVING_ON, name, require_own_user};
+use super::rarely::Rarely;
+use super::{DRAINING, PATIENCE, SERVING, SERVING_ON, name, stranger};
 use crate::signals::{Ender, Signals};
 
 /// Keeps the sockets of one address in their places, on a thread of its own for as long as the process
@@ -21,6 +23,8 @@ pub struct Keeper {
     secret: ServerSecret,
     /// Ends when the process that we took over from does.
     before: Option<UnixStream>,
+    /// Whose processes may take over.
+    pub(super) user: Uid,
 }
 
 /// Whether another process serves our addresses now.
@@ -45,6 +49,7 @@ impl Keeper {
             group,
             secret,
             before: None,
+            user: rustix::process::geteuid(),
         }
     }
 
@@ -54,6 +59,7 @@ impl Keeper {
             group,
             secret,
             before: Some(before),
+            user: rustix::process::geteuid(),
         }
     }
 
@@ -71,12 +77,12 @@ impl Keeper {
     ///
     /// # Errors
     /// The system gives no more threads or file descriptors. A name that is taken is a warning
-    /// only: the address is served, but cannot be taken over.
+    /// only: the address is served, but cannot be taken over before the name is free.
     pub fn start(self, handed_over: HandedOver, signals: &Signals) -> io::Result<()> {
         let address = self.address();
         let listener = UnixListener::bind_addr(&name(address)?);
         if let Err(error) = &listener {
-            tracing::warn!(%address, %error, "cannot be taken over");
+            tracing::warn!(%address, %error, "cannot be taken over: another process has the name for it");
         }
         let ender = signals.ender()?;
         std::thread::Builder::new()
@@ -93,8 +99,9 @@ impl Keeper {
             self.settle();
             tracing::info!(%address, "the process before has ended");
         }
+        let listener = listener.unwrap_or_else(|| self.claim_name());
         // Kept for as long as the process lives: its end tells the next one.
-        let _next = listener.map(|listener| self.hand_over(listener, handed_over));
+        let _next = self.hand_over(listener, handed_over);
         if handed_over.get() {
             tracing::info!(%address, "another process has taken over");
             drop(ender);
@@ -104,14 +111,44 @@ impl Keeper {
         }
     }
 
+    /// Waits for the name of our address, which another process has.
+    fn claim_name(&self) -> UnixListener {
+        let address = self.address();
+        loop {
+            std::thread::sleep(AGAIN);
+            if let Ok(listener) = name(address).and_then(|name| UnixListener::bind_addr(&name)) {
+                tracing::info!(%address, "can be taken over now");
+                return listener;
+            }
+        }
+    }
+
     /// Hands over to the first process that gets as far as serving.
     fn hand_over(&self, listener: UnixListener, handed_over: &HandedOver) -> UnixStream {
         let address = self.address();
+        let (mut strangers, mut failures) = (Rarely::default(), Rarely::default());
         let mut next = loop {
-            match listener.accept().and_then(|(next, _)| self.offer(next)) {
+            let outcome = match listener.accept() {
+                Ok((peer, _)) => match stranger(&peer, self.user) {
+                    Ok(None) => self.offer(peer),
+                    Ok(Some(user)) => {
+                        if let Some(times) = strangers.again(Instant::now()) {
+                            let user = user.as_raw();
+                            tracing::warn!(%address, user, times, "another user's process asked to take over");
+                        }
+                        // At once to the next, who may be ours.
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+                Err(error) => Err(error),
+            };
+            match outcome {
                 Ok(next) => break next,
                 Err(error) => {
-                    tracing::warn!(%address, %error, "a take-over failed; serving on");
+                    if let Some(times) = failures.again(Instant::now()) {
+                        tracing::warn!(%address, %error, times, "a take-over failed; serving on");
+                    }
                     self.settle();
                     // What failed without a client would fail at once again.
                     std::thread::sleep(PAUSE);
@@ -128,7 +165,6 @@ impl Keeper {
 
     /// Offers all, and returns when the other serves.
     fn offer(&self, mut next: UnixStream) -> io::Result<UnixStream> {
-        require_own_user(&next)?;
         next.set_read_timeout(Some(PATIENCE))?;
         next.set_write_timeout(Some(PATIENCE))?;
         send(&next, &self.group, &self.secret)?;
@@ -149,5 +185,8 @@ impl Keeper {
         }
     }
 }
+
+/// How often to look whether the name is free.
+const AGAIN: Duration = Duration::from_secs(10);
 
 const PAUSE: Duration = Duration::from_millis(100);

@@ -3,19 +3,21 @@
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg,
+    sendmsg, socket_with,
 };
+use rustix::process::Uid;
 use tsq_net::{Generation, Group, MAX_SHARDS, ServerSecret};
 
-use super::{DRAINING, PATIENCE, SERVING, SERVING_ON, name, require_own_user};
+use super::{DRAINING, PATIENCE, SERVING, SERVING_ON, stranger, words};
+use crate::signals::{Heard, Signals};
 
 /// The sockets and keys of the process that serves an address.
 #[derive(Debug)]
@@ -27,61 +29,149 @@ pub struct Offer {
     stream: UnixStream,
 }
 
-/// Asks the process that serves `address` for it; None if there is none that would answer.
+/// Asks the process that serves `address` for it; None if there is none of ours that would answer.
 ///
 /// # Errors
-/// There is one, but it belongs to another user, speaks otherwise, or does not answer in 30 s.
-pub fn ask(address: SocketAddr) -> io::Result<Option<Offer>> {
-    let stream = match UnixStream::connect_addr(&name(address)?) {
-        Ok(stream) => stream,
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    require_own_user(&stream)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    if !answers_within(&stream, SOON)? {
-        tracing::info!(
-            %address,
-            "waiting for the process that serves: has it just taken over itself, it hands over when the one \
-             before it has ended"
-        );
-    }
-    match receive(stream, address) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            let seconds = PATIENCE.as_secs();
-            let text = format!("the process there has not answered for {seconds} s");
-            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+/// There is one, but it speaks otherwise or does not answer in 30 s; `Interrupted`: `signals` say that all is to end.
+pub fn ask(address: SocketAddr, signals: &Signals) -> io::Result<Option<Offer>> {
+    Asker::default().ask(address, signals)
+}
+
+/// Who asks, and how patiently.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker {
+    /// Whose processes are ours.
+    pub(super) user: Uid,
+    /// For a place in the queue of those who ask.
+    pub(super) queueing: Duration,
+    /// For the answer.
+    pub(super) answer: Duration,
+}
+
+impl Default for Asker {
+    fn default() -> Self {
+        Self {
+            user: rustix::process::geteuid(),
+            queueing: QUEUEING,
+            answer: PATIENCE,
         }
-        outcome => outcome.map(Some),
     }
 }
 
-fn answers_within(stream: &UnixStream, limit: Duration) -> io::Result<bool> {
-    let limit = Timespec::try_from(limit).ok();
-    match poll(&mut [PollFd::new(stream, PollFlags::IN)], limit.as_ref()) {
-        Ok(ready) => Ok(ready > 0),
-        // The read that follows waits as well.
-        Err(Errno::INTR) => Ok(true),
-        Err(error) => Err(error.into()),
+impl Asker {
+    pub(super) fn ask(&self, address: SocketAddr, signals: &Signals) -> io::Result<Option<Offer>> {
+        let Some(stream) = self.connect(address, signals)? else {
+            return Ok(None);
+        };
+        if let Some(user) = stranger(&stream, self.user)? {
+            tracing::warn!(
+                %address,
+                user = user.as_raw(),
+                "a process of another user has the name by which this address would be taken over; starting without"
+            );
+            return Ok(None);
+        }
+        let soon = SOON.min(self.answer);
+        if hear(&stream, soon, signals)? == Heard::Nothing {
+            tracing::info!(
+                %address,
+                "waiting for the process that serves: has it just taken over itself, it hands over when the one \
+                 before it has ended"
+            );
+            if hear(&stream, self.answer - soon, signals)? == Heard::Nothing {
+                return Err(silent(self.answer));
+            }
+        }
+        receive(stream, address).map(Some)
     }
+
+    /// To whoever has the name; None if nobody has it, or does not let us in.
+    fn connect(&self, address: SocketAddr, signals: &Signals) -> io::Result<Option<UnixStream>> {
+        let name = SocketAddrUnix::new_abstract_name(words(address).as_bytes())?;
+        let deadline = Instant::now() + self.queueing;
+        loop {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            match connect(&socket, &name) {
+                Ok(()) => {
+                    let stream = UnixStream::from(socket);
+                    stream.set_nonblocking(false)?;
+                    stream.set_write_timeout(Some(self.answer))?;
+                    return Ok(Some(stream));
+                }
+                Err(Errno::CONNREFUSED) => return Ok(None),
+                // Its queue is full.
+                Err(Errno::AGAIN) if Instant::now() < deadline => {
+                    if signals.hear(None, RETRY)? == Heard::End {
+                        return Err(to_end());
+                    }
+                }
+                Err(Errno::AGAIN) => {
+                    tracing::warn!(
+                        %address,
+                        "whoever has the name by which this address would be taken over lets nobody in; starting without"
+                    );
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Waits for the other's next word or its end.
+fn hear(stream: &UnixStream, limit: Duration, signals: &Signals) -> io::Result<Heard> {
+    match signals.hear(Some(stream.as_fd()), limit)? {
+        Heard::End => Err(to_end()),
+        heard => Ok(heard),
+    }
+}
+
+fn to_end() -> io::Error {
+    io::Error::new(io::ErrorKind::Interrupted, "asked to end meanwhile")
+}
+
+fn silent(limit: Duration) -> io::Error {
+    let text = format!(
+        "the process there has not answered for {} s",
+        limit.as_secs()
+    );
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 /// A process that is not waiting itself answers at once.
 const SOON: Duration = Duration::from_millis(500);
 
+/// A process of ours empties its queue in no time; only strangers keep it full.
+const QUEUEING: Duration = Duration::from_secs(5);
+
+const RETRY: Duration = Duration::from_millis(20);
+
 impl Offer {
+    #[cfg(test)]
+    pub(super) fn of(group: Group, secret: ServerSecret, stream: UnixStream) -> Self {
+        Self {
+            group,
+            secret,
+            stream,
+        }
+    }
+
     /// Takes new connections from the process that made the offer; that one drains, if it has not
     /// ended already. The stream ends when it does.
     ///
     /// # Errors
-    /// It serves on, for it has waited too long. Nothing has changed then.
-    pub fn accept(self) -> io::Result<(Group, UnixStream)> {
+    /// It serves on, for it has waited too long. Nothing has changed then. Or as [`ask`].
+    pub fn accept(self, signals: &Signals) -> io::Result<(Group, UnixStream)> {
         let Self {
             group, mut stream, ..
         } = self;
         // That it has ended shows in what is read.
         let _ = stream.write_all(&[SERVING]);
         let mut answer = [0];
+        if hear(&stream, PATIENCE, signals)? == Heard::Nothing {
+            return Err(silent(PATIENCE));
+        }
         match stream.read(&mut answer) {
             Ok(1) if answer == [DRAINING] => {}
             Ok(1) if answer == [SERVING_ON] => {
@@ -96,7 +186,6 @@ impl Offer {
         }
         // It takes new connections for as long as they come to it, which is until now.
         group.begin()?;
-        stream.set_read_timeout(None)?;
         Ok((group, stream))
     }
 }

@@ -4,8 +4,17 @@ use std::os::unix::net::UnixStream;
 
 use tsq_net::{Generation, Group, ServerSecret};
 
+use super::offer::Asker;
 use super::*;
 use crate::signals::Signals;
+
+fn ask(address: SocketAddr) -> io::Result<Option<Offer>> {
+    super::ask(address, &Signals::none().unwrap())
+}
+
+fn accept(offer: Offer) -> io::Result<(Group, UnixStream)> {
+    offer.accept(&Signals::none().unwrap())
+}
 
 /// An address kept as by a process that serves it.
 struct Old {
@@ -45,7 +54,7 @@ fn offer_brings_sockets_and_secret_and_accepting_it_ends_the_old_ones_wait() {
     assert_eq!(offer.secret.as_bytes(), old.secret.as_bytes());
     assert_eq!(offer.group.take_over().unwrap().len(), 3);
     assert!(!old.handed_over.get());
-    let (group, _before) = offer.accept().unwrap();
+    let (group, _before) = accept(offer).unwrap();
     assert_eq!(group.generation(), Generation::Odd);
     old.signals.wait(None).unwrap();
     assert!(old.handed_over.get());
@@ -65,7 +74,7 @@ fn address_is_offered_again_when_the_one_who_asked_gives_up() {
     }
     let mut offer = ask(old.address).unwrap().unwrap();
     offer.group.take_over().unwrap();
-    offer.accept().unwrap();
+    accept(offer).unwrap();
     assert!(old.handed_over.get() || old.signals.wait(None).is_ok());
 }
 
@@ -107,14 +116,14 @@ fn offered_by_one_that_answers(answer: &[u8]) -> Offer {
 #[test]
 fn offer_of_a_process_that_has_ended_since_is_good() {
     let offer = offered_by_one_that_answers(&[]);
-    assert!(offer.accept().is_ok());
+    assert!(accept(offer).is_ok());
 }
 
 #[test]
 fn offer_of_a_process_that_serves_on_is_not() {
-    let error = offered_by_one_that_answers(&[SERVING_ON]).accept();
+    let error = accept(offered_by_one_that_answers(&[SERVING_ON]));
     assert!(error.unwrap_err().to_string().contains("no longer waited"));
-    let error = offered_by_one_that_answers(b"?").accept();
+    let error = accept(offered_by_one_that_answers(b"?"));
     assert!(error.unwrap_err().to_string().contains("version"));
 }
 
@@ -129,4 +138,121 @@ fn someone_elses_words_are_no_offer() {
         let error = asking.join().unwrap().unwrap_err();
         assert!(error.to_string().contains("version"), "{error}");
     });
+}
+
+/// As if the process at the other end were not of the user who asks.
+fn asker_of_another_user() -> Asker {
+    Asker {
+        user: Uid::from_raw(rustix::process::geteuid().as_raw() + 1),
+        ..Asker::default()
+    }
+}
+
+#[test]
+fn another_users_process_with_the_name_is_no_reason_not_to_start() {
+    let signals = Signals::none().unwrap();
+    let old = Old::start(1);
+    let offer = asker_of_another_user().ask(old.address, &signals);
+    assert!(offer.unwrap().is_none());
+    // Nor is one that says nothing, and the address is still offered to its own.
+    let address: SocketAddr = "127.0.0.1:2".parse().unwrap();
+    let _silent = std::os::unix::net::UnixListener::bind_addr(&name(address).unwrap()).unwrap();
+    let offer = asker_of_another_user().ask(address, &signals);
+    assert!(offer.unwrap().is_none());
+    assert!(ask(old.address).unwrap().is_some());
+}
+
+#[test]
+fn another_users_process_gets_no_offer_and_keeps_nobody_waiting() {
+    let (group, _sockets) = Group::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+    let address = group.local_addr();
+    let mut keeper = Keeper::first(group, ServerSecret::random().unwrap());
+    keeper.user = asker_of_another_user().user;
+    let (handed_over, signals) = (HandedOver::default(), Signals::none().unwrap());
+    keeper.start(handed_over.clone(), &signals).unwrap();
+    // Ten each second, were each a failed take-over.
+    for _ in 0..3000 {
+        let mut stream = UnixStream::connect_addr(&name(address).unwrap()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let word = io::Read::read(&mut stream, &mut [0]);
+        assert_eq!(word.unwrap(), 0, "not a word");
+    }
+    assert!(!handed_over.get());
+}
+
+/// A name whose queue is full: connecting to it would wait for ever.
+fn crowded(address: SocketAddr) -> Vec<std::os::fd::OwnedFd> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = || socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+    let name = SocketAddrUnix::new_abstract_name(words(address).as_bytes()).unwrap();
+    let mut held = vec![socket()];
+    rustix::net::bind(&held[0], &name).unwrap();
+    rustix::net::listen(&held[0], 0).unwrap();
+    loop {
+        let one = socket();
+        match rustix::net::connect(&one, &name) {
+            Ok(()) => held.push(one),
+            Err(error) => {
+                assert_eq!(error, rustix::io::Errno::AGAIN);
+                return held;
+            }
+        }
+    }
+}
+
+#[test]
+fn name_that_lets_nobody_in_is_no_reason_not_to_start() {
+    let address: SocketAddr = "127.0.0.1:3".parse().unwrap();
+    let _held = crowded(address);
+    let asker = Asker {
+        queueing: Duration::from_millis(50),
+        ..Asker::default()
+    };
+    let offer = asker.ask(address, &Signals::none().unwrap());
+    assert!(offer.unwrap().is_none());
+}
+
+#[test]
+fn signal_to_end_ends_every_wait_for_the_other_process() {
+    let signals = Signals::none().unwrap();
+    let (full, silent) = (
+        "127.0.0.1:4".parse().unwrap(),
+        "127.0.0.1:5".parse().unwrap(),
+    );
+    let _held = crowded(full);
+    let _silent = std::os::unix::net::UnixListener::bind_addr(&name(silent).unwrap()).unwrap();
+    let patient = Asker {
+        queueing: 100 * PATIENCE,
+        answer: 100 * PATIENCE,
+        ..Asker::default()
+    };
+    let (mut group, _sockets) = Group::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+    let (stream, _other_end) = UnixStream::pair().unwrap();
+    group.take_over().unwrap();
+    let offer = Offer::of(group, ServerSecret::random().unwrap(), stream);
+    std::thread::scope(|scope| {
+        let asking = [full, silent].map(|address| {
+            let signals = &signals;
+            scope.spawn(move || patient.ask(address, signals).map(drop))
+        });
+        let accepting = scope.spawn(|| offer.accept(&signals).map(drop));
+        drop(signals.ender().unwrap());
+        for waiting in asking.into_iter().chain([accepting]) {
+            let error = waiting.join().unwrap().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::Interrupted, "{error}");
+        }
+    });
+}
+
+#[test]
+fn own_process_that_never_answers_is_an_error_in_time() {
+    let address: SocketAddr = "127.0.0.1:6".parse().unwrap();
+    let _silent = std::os::unix::net::UnixListener::bind_addr(&name(address).unwrap()).unwrap();
+    let asker = Asker {
+        answer: Duration::from_millis(20),
+        ..Asker::default()
+    };
+    let error = asker.ask(address, &Signals::none().unwrap()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
 }
