@@ -22,8 +22,9 @@ pub(super) fn findings(outcome: Option<&Outcome>) -> Vec<Finding> {
     let offset = outcome
         .and_then(|outcome| outcome.analysis.combined.as_ref().ok())
         .map(|combined| combined.offset);
-    let mut found = vec![standing(&clock), permission(clock.may_set())];
-    found.extend(steering(&daemons(Path::new("/proc"))));
+    let daemons = daemons(Path::new("/proc"));
+    let mut found = vec![standing(&clock, &daemons), permission(clock.may_set())];
+    found.extend(steering(&daemons));
     found.extend(offset.and_then(far_off));
     found.extend(offset.and_then(|offset| paused(is_virtual(), offset)));
     found.extend(stamps());
@@ -33,7 +34,7 @@ pub(super) fn findings(outcome: Option<&Outcome>) -> Vec<Finding> {
 
 const HOST: &str = "host";
 
-fn standing(clock: &SystemClock) -> Finding {
+fn standing(clock: &SystemClock, daemons: &[&str]) -> Finding {
     let floor = Floor::of_build();
     let now = clock.read();
     let shows = format!("the clock shows {}", date(seconds(now)));
@@ -48,7 +49,7 @@ fn standing(clock: &SystemClock) -> Finding {
             "clock_unsynchronised",
             format!("{shows}, and the kernel says that nobody keeps it"),
         )
-        .fix("run a daemon such as chronyd, or tsq-adjtime from a timer: one run sets a clock and does not keep it"),
+        .fix(keeping(daemons)),
         Standing::BelowFloor => Finding::problem(
             HOST,
             "clock_below_floor",
@@ -65,6 +66,16 @@ fn standing(clock: &SystemClock) -> Finding {
             format!("{shows}, and a sandbox keeps the kernel's word about it away"),
         )
         .fix("let the sandbox pass adjtimex(2), which reads as well; until then the clock counts as kept by nobody"),
+    }
+}
+
+/// What to do about a clock that nobody keeps.
+fn keeping(daemons: &[&str]) -> &'static str {
+    if daemons.contains(&"chronyd") {
+        "chronyd runs here but has told the kernel nothing good: it has no source yet (chronyc sources), only watches (-x), \
+         or lacks rtcsync in chrony.conf"
+    } else {
+        "run a daemon such as chronyd, or tsq-adjtime from a timer: one run sets a clock and does not keep it"
     }
 }
 
@@ -256,6 +267,8 @@ mod tests {
         let finding = steering(&found).unwrap();
         assert!(finding.fix.unwrap().contains("systemctl stop chronyd"));
         assert_eq!(steering(&[]), None);
+        assert!(keeping(&found).contains("rtcsync"));
+        assert!(keeping(&[]).contains("run a daemon"));
     }
 
     #[test]

@@ -9,10 +9,11 @@ use crate::{KernelLeap, KernelState};
 /// The meaning of a report.
 pub(super) fn of(report: &timex) -> KernelState {
     let has = |bit: i32| report.status & bit != 0;
+    let max_error = micros(report.maxerror);
     KernelState {
-        synchronised: !has(libc::STA_UNSYNC),
+        synchronised: max_error < KernelState::GIVEN_UP,
         estimated_error: micros(report.esterror),
-        max_error: micros(report.maxerror),
+        max_error,
         // Parts per million with a 16-bit fraction.
         frequency_ppb: report.freq.saturating_mul(1000) / (1 << 16),
         tai_offset: (report.tai != 0).then_some(report.tai),
@@ -57,8 +58,23 @@ mod tests {
     fn clock_that_nobody_keeps_is_not_synchronised() {
         let mut report = empty_timex();
         report.status = libc::STA_UNSYNC | libc::STA_INS | libc::STA_DEL;
+        report.maxerror = 16_000_000;
         let state = of(&report);
         assert!(!state.synchronised);
         assert_eq!((state.tai_offset, state.leap), (None, KernelLeap::None));
+    }
+
+    /// chronyd without `rtcsync`: it tells its errors, and leaves the flag set. Without its word the error grows, and with
+    /// it the clock is lost, flag or none.
+    #[test]
+    fn clock_is_kept_for_as_long_as_its_largest_error_stays_below_the_kernels_limit() {
+        for status in [libc::STA_UNSYNC, 0] {
+            let mut report = empty_timex();
+            report.status = status;
+            for (max_error, kept) in [(900, true), (15_999_999, true), (16_000_000, false)] {
+                report.maxerror = max_error;
+                assert_eq!(of(&report).synchronised, kept, "{status} {max_error}");
+            }
+        }
     }
 }

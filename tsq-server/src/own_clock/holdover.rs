@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tsq_proto::tlv::ClockClass;
 
-use super::state::OwnClock;
+use super::state::{Lack, OwnClock};
 
 /// What one look at kernel and chronyd found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,14 @@ impl Holdover {
         match held {
             Some((kept, age)) => aged(&kept.picture, age),
             // The kernel may still call it synchronised: it does for hours after its keeper is gone.
-            None => sight.unkept,
+            None => OwnClock {
+                // What the last look found, where it found something.
+                lack: sight
+                    .unkept
+                    .lack
+                    .map(|_| sight.picture.lack.unwrap_or(Lack::Keeper)),
+                ..sight.unkept
+            },
         }
     }
 
@@ -199,6 +206,8 @@ mod tests {
             }
             let over = run.see(3600, sight(synchronised, chrony, 3600));
             assert!(!over.synchronised);
+            let expected = if chrony { Lack::Word } else { Lack::Keeper };
+            assert_eq!(over.lack, Some(expected));
             assert_eq!((over.stratum, over.root_dispersion), (0, None));
         }
     }

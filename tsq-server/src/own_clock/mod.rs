@@ -10,6 +10,6 @@ mod watch;
 
 pub use chrony::{Tracking, USUAL_SOCKET};
 pub use holdover::{DRIFT_PPM, Holdover, Sight};
-pub use state::{Overrides, OwnClock, Reference, Smear};
+pub use state::{Lack, Overrides, OwnClock, Reference, Smear};
 pub(crate) use watch::report;
 pub use watch::{Asking, Shared, Watch};

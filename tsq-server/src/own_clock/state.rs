@@ -1,5 +1,6 @@
 //! One picture of the clock from three sources: kernel, chronyd, operator.
 
+use std::fmt;
 use std::time::Duration;
 
 use tsq_clock::{KernelLeap, KernelState};
@@ -34,6 +35,36 @@ pub struct OwnClock {
     pub tai_offset: Option<i32>,
     /// How leap seconds are treated.
     pub smear: Smear,
+    /// Why it is not synchronised; None if it is.
+    pub lack: Option<Lack>,
+}
+
+/// What it lacks that a clock is not synchronised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Nobody keeps it.
+    Keeper,
+    /// chronyd does, but has nothing to follow.
+    Source,
+    /// chronyd says that it is synchronised, but has not told the kernel.
+    Word,
+    /// The kernel cannot be asked.
+    Reading,
+}
+
+impl fmt::Display for Lack {
+    /// What it is and what to do, for the operator.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keeper => "nobody keeps it: run chronyd, or see why it does not answer (chronyc tracking)",
+            Self::Source => "chronyd runs but follows no source yet (chronyc sources)",
+            Self::Word => {
+                "chronyd says that it is, but has told the kernel nothing: does it run with -x? Otherwise put rtcsync \
+                 into chrony.conf"
+            }
+            Self::Reading => "the kernel does not say what it is worth: let adjtimex(2) pass",
+        })
+    }
 }
 
 /// What a clock follows.
@@ -79,20 +110,20 @@ impl Overrides {
 impl OwnClock {
     /// The picture now; `age` is how long ago chronyd told.
     ///
-    /// A clock is synchronised only if the kernel says so: whoever keeps it tells the kernel. A
-    /// chronyd that runs but has no source makes it unsynchronised whatever the kernel still says.
+    /// A clock is synchronised only if the kernel says so ([`KernelState::synchronised`]): whoever keeps it tells the
+    /// kernel, and a chronyd that only watches (`-x`) does not. A chronyd that runs but has no source makes it
+    /// unsynchronised whatever the kernel still says.
     pub fn picture(
         kernel: Option<&KernelState>,
         chrony: Option<(&Tracking, Duration)>,
         overrides: &Overrides,
     ) -> Self {
-        let kept = kernel.is_some_and(|state| state.synchronised);
-        let synchronised = kept && chrony.is_none_or(|(tracking, _)| tracking.leap.is_some());
-        if !synchronised {
+        let follows = chrony.map(|(tracking, _)| tracking.leap.is_some());
+        if let Some(lack) = Lack::of(kernel, follows) {
             return if overrides.vouched {
                 Self::vouched(kernel, overrides)
             } else {
-                Self::unsynchronised(kernel, overrides)
+                Self::unsynchronised(kernel, overrides, lack)
             };
         }
         let source = overrides
@@ -100,7 +131,7 @@ impl OwnClock {
             .or(chrony.map(|(tracking, _)| source_of(tracking)));
         let source = source.unwrap_or(SourceType::Unknown);
         Self {
-            synchronised,
+            synchronised: true,
             vouched: false,
             stratum: overrides
                 .stratum
@@ -126,6 +157,7 @@ impl OwnClock {
                 .or(kernel.map(|state| state.leap)),
             tai_offset: kernel.and_then(|state| state.tai_offset),
             smear: smear(overrides),
+            lack: None,
         }
     }
 
@@ -142,7 +174,8 @@ impl OwnClock {
             },
             class: class_of(source),
             leap: Some(KernelLeap::None),
-            ..Self::unsynchronised(kernel, overrides)
+            lack: None,
+            ..Self::unsynchronised(kernel, overrides, Lack::Keeper)
         }
     }
 
@@ -151,7 +184,7 @@ impl OwnClock {
         self.synchronised && !self.vouched && self.class == ClockClass::Holdover
     }
 
-    fn unsynchronised(kernel: Option<&KernelState>, overrides: &Overrides) -> Self {
+    fn unsynchronised(kernel: Option<&KernelState>, overrides: &Overrides, lack: Lack) -> Self {
         Self {
             synchronised: false,
             vouched: false,
@@ -168,6 +201,20 @@ impl OwnClock {
             leap: None,
             tai_offset: None,
             smear: smear(overrides),
+            lack: Some(lack),
+        }
+    }
+}
+
+impl Lack {
+    /// `follows`: whether chronyd, where it answers, has something to follow.
+    fn of(kernel: Option<&KernelState>, follows: Option<bool>) -> Option<Self> {
+        match (kernel, follows) {
+            (_, Some(false)) => Some(Self::Source),
+            (None, _) => Some(Self::Reading),
+            (Some(kernel), _) if kernel.synchronised => None,
+            (Some(_), Some(true)) => Some(Self::Word),
+            (Some(_), None) => Some(Self::Keeper),
         }
     }
 }
@@ -340,6 +387,33 @@ mod tests {
             &Overrides::default(),
         );
         assert!(!picture.synchronised);
+    }
+
+    #[test]
+    fn clock_that_is_not_synchronised_says_what_it_lacks() {
+        let (good, lost) = (
+            tracking(0xC000_0201, 3),
+            Tracking {
+                leap: None,
+                ..tracking(0, 0)
+            },
+        );
+        for (kernel, told, lack) in [
+            (Some(kernel(true)), None, None),
+            (Some(kernel(true)), Some(&good), None),
+            (Some(kernel(false)), None, Some(Lack::Keeper)),
+            (Some(kernel(true)), Some(&lost), Some(Lack::Source)),
+            (Some(kernel(false)), Some(&lost), Some(Lack::Source)),
+            // It only watches the clock, perhaps: its word alone keeps none.
+            (Some(kernel(false)), Some(&good), Some(Lack::Word)),
+            (None, Some(&good), Some(Lack::Reading)),
+        ] {
+            let told = told.map(|tracking| (tracking, Duration::ZERO));
+            let picture = OwnClock::picture(kernel.as_ref(), told, &Overrides::default());
+            assert_eq!(picture.lack, lack);
+            assert_eq!(picture.synchronised, lack.is_none());
+        }
+        assert!(Lack::Word.to_string().contains("rtcsync"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tsq_net::ClockPair;
 
 use super::chrony::Tracking;
 use super::holdover::{DRIFT_PPM, Holdover, Sight};
-use super::state::{Overrides, OwnClock};
+use super::state::{Lack, Overrides, OwnClock};
 use crate::newest::Newest;
 use crate::signals::Signals;
 
@@ -119,7 +119,14 @@ impl Look {
                 chrony_due = Instant::now() + CHRONY_EVERY;
             }
             let (before, picture) = (shared.newest(), self.picture());
-            let state = |clock: &OwnClock| (clock.synchronised, clock.vouched, clock.is_held());
+            let state = |clock: &OwnClock| {
+                (
+                    clock.synchronised,
+                    clock.vouched,
+                    clock.is_held(),
+                    clock.lack,
+                )
+            };
             // Clients first, then the operator.
             shared.publish(picture.clone());
             if state(&before) != state(&picture) {
@@ -181,7 +188,8 @@ pub(crate) fn report(picture: &OwnClock, holdover: Duration) {
             "this host's clock is synchronised"
         );
     } else {
-        tracing::warn!("this host's clock is not synchronised: clients are told stratum 0");
+        let lack = picture.lack.unwrap_or(Lack::Keeper);
+        tracing::warn!("this host's clock is not synchronised, clients are told stratum 0: {lack}");
     }
 }
 
