@@ -42,7 +42,7 @@ pub struct Args {
         value_name = "ADDR",
         default_value = "[::]:443",
         value_parser = socket_address,
-        help = "Address and UDP port to serve, repeatable; [::] serves IPv6 and IPv4"
+        help = "Address and UDP port to serve, repeatable; [::] serves IPv6 and IPv4, beside 0.0.0.0 IPv6 alone"
     )]
     pub listen: Vec<SocketAddr>,
 

@@ -1,7 +1,7 @@
 //! The addresses served: bound, or taken over from another process.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use tsq_net::{Engine, Group, ServerConfig, ServerSecret, Socket};
@@ -43,12 +43,27 @@ enum Source {
 }
 
 impl Served {
-    /// One address with its shards, ready to be started.
+    /// One of the addresses to `listen` on, with its shards, ready to be started.
     ///
     /// # Errors
-    /// The address is taken, not permitted, or none of ours; no file descriptors are left.
-    pub fn bind(&self, address: SocketAddr) -> io::Result<(Listener, Vec<Service>)> {
-        let (group, sockets) = Group::bind(address, self.threads)?;
+    /// The address is taken or not permitted; no file descriptors are left.
+    pub fn bind(
+        &self,
+        address: SocketAddr,
+        listen: &[SocketAddr],
+    ) -> io::Result<(Listener, Vec<Service>)> {
+        let beside = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+        let (group, sockets) = Group::bind(address, self.threads, listen.contains(&beside))?;
+        if group.awaits_address() {
+            tracing::warn!(%address, "no interface has this address: it is served as soon as one does");
+        }
+        if sockets.len() < self.threads {
+            tracing::warn!(
+                %address,
+                threads = sockets.len(),
+                "this system spreads no packets over several threads (SO_REUSEPORT): --threads 1 asks for no more"
+            );
+        }
         let services = self.services(&group, sockets)?;
         Ok((self.listener(Source::Bound(group)), services))
     }
@@ -112,6 +127,30 @@ impl Served {
     }
 }
 
+/// The addresses to `listen` on as this host can have them: without IPv6, `[::]` is `0.0.0.0`.
+pub fn on_this_host(listen: &[SocketAddr]) -> Vec<SocketAddr> {
+    use rustix::net::{AddressFamily, SocketType, socket};
+    match socket(AddressFamily::INET6, SocketType::DGRAM, None) {
+        Err(rustix::io::Errno::AFNOSUPPORT) => without_ipv6(listen),
+        _ => listen.to_vec(),
+    }
+}
+
+fn without_ipv6(listen: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut here: Vec<SocketAddr> = Vec::new();
+    for &address in listen {
+        let mut instead = address;
+        if address.is_ipv6() && address.ip().is_unspecified() {
+            instead.set_ip(Ipv4Addr::UNSPECIFIED.into());
+            tracing::warn!("this host has no IPv6: --listen {address} serves {instead} alone");
+        }
+        if !here.contains(&instead) {
+            here.push(instead);
+        }
+    }
+    here
+}
+
 impl Listener {
     /// Makes the address ours: its shards are at work. Later, another process may take it over.
     ///
@@ -136,6 +175,33 @@ impl Listener {
         match &self.source {
             Source::Bound(group) => group.local_addr(),
             Source::Offered(offer) => offer.group.local_addr(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_without_ipv6_serves_what_is_left_of_each_address() {
+        let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        for (listen, here) in [
+            (&["[::]:443"][..], &["0.0.0.0:443"][..]),
+            (&["[::]:443", "0.0.0.0:443"], &["0.0.0.0:443"]),
+            (
+                &["0.0.0.0:443", "[::]:444"],
+                &["0.0.0.0:443", "0.0.0.0:444"],
+            ),
+            // Binding it says what is wrong.
+            (
+                &["192.0.2.1:443", "[::1]:443"],
+                &["192.0.2.1:443", "[::1]:443"],
+            ),
+        ] {
+            assert_eq!(without_ipv6(&addresses(listen)), addresses(here));
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::activation;
 use crate::config::Loaded;
 use crate::counts::Counts;
 use crate::limits::Shared;
-use crate::listen::{Listener, Served};
+use crate::listen::{self, Listener, Served};
 use crate::log::Log;
 use crate::metrics::{Memory, Metrics, Responder, Sources};
 use crate::notify;
@@ -128,6 +128,9 @@ fn bind_hint(address: SocketAddr, error: &io::Error) -> String {
         _ if error.raw_os_error() == Some(libc::EMFILE) => {
             "; raise the limit of file descriptors (ulimit -n, LimitNOFILE=)".to_string()
         }
+        _ if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            "; this host has no IPv6: leave this --listen out, or serve 0.0.0.0".to_string()
+        }
         io::ErrorKind::AddrNotAvailable => "; no interface has this address".to_string(),
         _ => String::new(),
     }
@@ -177,6 +180,7 @@ fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {
     if !passed.is_empty() {
         settings.listen.clear();
     }
+    settings.listen = listen::on_this_host(&settings.listen);
     let mut offers = offers(&settings, &signals)?;
     let secret = match offers.iter().flatten().next() {
         Some(offer) => offer.secret.clone(),
@@ -307,7 +311,7 @@ fn addresses(
     for (&address, offer) in listen.iter().zip(offers) {
         let (listener, shards) = match offer.take() {
             Some(offer) => served.take_over(offer),
-            None => served.bind(address),
+            None => served.bind(address, listen),
         }
         .map_err(|error| RunError::Bind { address, error })?;
         listeners.push(listener);

@@ -92,12 +92,18 @@ impl Settings {
         if args.no_chrony && args.chrony_socket.is_some() {
             return contradiction("--chrony-socket says where to ask, --no-chrony not to ask");
         }
-        if let Some(twice) = duplicate(&args.listen) {
+        let listen: Vec<SocketAddr> = args.listen.iter().map(plain).collect();
+        if let Some(twice) = duplicate(&listen) {
             return contradiction(format!("--listen {twice} is given twice"));
+        }
+        if let Some((part, whole)) = part_of_another(&listen) {
+            return contradiction(format!(
+                "--listen {part} is part of --listen {whole}, which serves it already: leave one of them out"
+            ));
         }
         fit(args)?;
         Ok(Self {
-            listen: args.listen.clone(),
+            listen,
             threads: args.threads.map_or_else(cores, Into::into),
             take_over: args.take_over,
             certificate: certificate(args)?,
@@ -157,6 +163,30 @@ impl Settings {
 
 fn contradiction<T>(text: impl Into<String>) -> Result<T, Contradiction> {
     Err(Contradiction(text.into()))
+}
+
+/// An IPv4 address that is written as an IPv6 one is one of IPv4.
+fn plain(address: &SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip if ip.is_ipv4() => SocketAddr::new(ip, address.port()),
+        // With its zone.
+        _ => *address,
+    }
+}
+
+/// An address that another one covers. The two wildcards of one port do not: `[::]` is then for IPv6 alone.
+fn part_of_another(listen: &[SocketAddr]) -> Option<(&SocketAddr, &SocketAddr)> {
+    let covers = |whole: &SocketAddr, part: &SocketAddr| {
+        whole.ip().is_unspecified()
+            && !part.ip().is_unspecified()
+            && whole.port() == part.port()
+            && part.port() != 0
+            && (whole.is_ipv6() || part.is_ipv4())
+    };
+    listen.iter().find_map(|part| {
+        let whole = listen.iter().find(|whole| covers(whole, part))?;
+        Some((part, whole))
+    })
 }
 
 fn duplicate<T: PartialEq>(items: &[T]) -> Option<&T> {
@@ -259,9 +289,38 @@ mod tests {
             ("--cert c --key k --name n", "--name"),
             ("--no-chrony --chrony-socket s", "--chrony-socket"),
             ("--listen [::]:1 --listen [::]:1", "--listen [::]:1"),
+            (
+                "--listen 10.0.0.1:1 --listen [::ffff:10.0.0.1]:1",
+                "10.0.0.1:1 is given twice",
+            ),
+            (
+                "--listen 10.0.0.1:1 --listen 0.0.0.0:1",
+                "10.0.0.1:1 is part of --listen 0.0.0.0:1",
+            ),
+            (
+                "--listen [::]:1 --listen 10.0.0.1:1",
+                "10.0.0.1:1 is part of --listen [::]:1",
+            ),
+            (
+                "--listen [::]:1 --listen [::1]:1",
+                "[::1]:1 is part of --listen [::]:1",
+            ),
         ] {
             let error = resolve(words).unwrap_err().to_string();
             assert!(error.contains(named), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn addresses_beside_each_other_are_served_together() {
+        for words in [
+            "--listen 0.0.0.0:1 --listen [::]:1",
+            "--listen 0.0.0.0:1 --listen [::1]:1",
+            "--listen 0.0.0.0:1 --listen 10.0.0.1:2",
+            "--listen 0.0.0.0:0 --listen 10.0.0.1:0",
+            "--listen 10.0.0.1:1 --listen 10.0.0.2:1",
+        ] {
+            assert_eq!(resolve(words).unwrap().listen.len(), 2, "{words}");
         }
     }
 

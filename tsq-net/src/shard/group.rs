@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::steering::Steering;
 use super::{Generation, MAX_SHARDS, Shard};
-use crate::socket::Socket;
+use crate::socket::{Binding, Socket};
 
 /// The sockets that serve one address together, one for each shard, for one process or for two
 /// of which one takes over from the other.
@@ -21,39 +21,70 @@ pub struct Group {
     generation: Generation,
     /// In the kernel's order: the even generation's, then the odd one's if there was one.
     sockets: Vec<OwnedFd>,
+    binding: Binding,
+    /// Whether the kernel steers packets among them.
+    steered: bool,
 }
 
 impl Group {
-    /// Binds `shards` sockets to `addr`, which nobody else may have; port 0 takes a free one.
+    /// Binds `shards` sockets to `addr`, which nobody else may have; port 0 takes a free one. `[::]` serves IPv4 too
+    /// unless it is to be `only_v6`, beside `0.0.0.0`.
+    ///
+    /// There are fewer sockets, one, where the system spreads no packets over several ([`Self::is_steered`]). An
+    /// address that no interface has is waited for ([`Self::awaits_address`]).
     ///
     /// # Errors
-    /// Those of [`Socket::bind`], and of a kernel that steers no packets (before Linux 4.5).
+    /// Those of [`Socket::bind`].
     ///
     /// # Panics
     /// `shards` is not 1 to [`MAX_SHARDS`].
-    pub fn bind(addr: SocketAddr, shards: usize) -> io::Result<(Self, Vec<Socket>)> {
+    pub fn bind(addr: SocketAddr, shards: usize, only_v6: bool) -> io::Result<(Self, Vec<Socket>)> {
         assert!(
             (1..=MAX_SHARDS).contains(&shards),
             "an address has 1 to {MAX_SHARDS} shards, not {shards}"
         );
+        let mut binding = Binding {
+            only_v6,
+            awaits_address: false,
+        };
         // A socket that shares with nobody proves that the port is free, and keeps it so until
         // the group's first socket has it too.
-        let claim = Socket::bind(addr)?;
-        claim.share_port()?;
+        let claim = match Socket::bind_as(addr, binding) {
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                binding.awaits_address = true;
+                Socket::bind_as(addr, binding)?
+            }
+            bound => bound?,
+        };
         let mut group = Self {
             address: claim.local_addr(),
             shards: u8::try_from(shards).unwrap_or(u8::MAX),
             generation: Generation::Even,
             sockets: Vec::new(),
+            binding,
+            steered: true,
         };
+        if claim.share_port().is_err() {
+            return group.alone(claim);
+        }
         let first = group.join()?;
         drop(claim);
-        group.settle()?;
+        if group.settle().is_err() {
+            return group.alone(first);
+        }
         let mut sockets = vec![first];
         for _ in 1..shards {
             sockets.push(group.join()?);
         }
         Ok((group, sockets))
+    }
+
+    /// With the one socket that there is: no packet needs to be steered to it.
+    fn alone(mut self, socket: Socket) -> io::Result<(Self, Vec<Socket>)> {
+        self.steered = false;
+        self.shards = 1;
+        self.sockets = vec![socket.as_fd().try_clone_to_owned()?];
+        Ok((self, vec![socket]))
     }
 
     /// The group whose sockets another process has handed over, in its order, with the generation
@@ -83,11 +114,18 @@ impl Group {
                 )));
             }
         }
+        let only_v6 = address.is_ipv6() && crate::socket::is_only_v6(sockets[0].as_fd())?;
         Ok(Self {
             address,
             shards: u8::try_from(shards).unwrap_or(u8::MAX),
             generation,
             sockets,
+            binding: Binding {
+                only_v6,
+                // Theirs are bound: whether an interface has the address now is nothing to ours.
+                awaits_address: true,
+            },
+            steered: true,
         })
     }
 
@@ -144,6 +182,16 @@ impl Group {
         self.address
     }
 
+    /// Whether packets are spread over its sockets by the kernel; only then can another process take it over.
+    pub fn is_steered(&self) -> bool {
+        self.steered
+    }
+
+    /// Whether no interface had the address when it was bound: packets come when one does.
+    pub fn awaits_address(&self) -> bool {
+        self.binding.awaits_address
+    }
+
     /// The generation that serves.
     pub fn generation(&self) -> Generation {
         self.generation
@@ -161,12 +209,15 @@ impl Group {
     }
 
     fn join(&mut self) -> io::Result<Socket> {
-        let socket = Socket::join(self.address)?;
+        let socket = Socket::join(self.address, self.binding)?;
         self.sockets.push(socket.as_fd().try_clone_to_owned()?);
         Ok(socket)
     }
 
     fn steer(&self, steering: Steering) -> io::Result<()> {
+        if !self.steered {
+            return Ok(());
+        }
         let any = self.sockets.first();
         let any = any.expect("a group has a socket from its beginning on");
         crate::socket::steer(any.as_fd(), &steering.program())
@@ -211,7 +262,7 @@ mod tests {
     const SHORT: Option<u8> = None;
 
     fn bind(address: &str, shards: usize) -> (Group, Vec<Socket>) {
-        Group::bind(address.parse().unwrap(), shards).unwrap()
+        Group::bind(address.parse().unwrap(), shards, false).unwrap()
     }
 
     /// Which of the sockets gets this packet when another address sends it.
@@ -378,9 +429,45 @@ mod tests {
     #[test]
     fn port_of_a_group_is_taken_for_everyone_else() {
         let (group, _sockets) = bind(LOCALHOSTS[0], 2);
-        let error = Group::bind(group.local_addr(), 2).err().unwrap();
+        let error = Group::bind(group.local_addr(), 2, false).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         let error = Socket::bind(group.local_addr()).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    /// 192.0.2.0/24 and 2001:db8::/32 are for documentation: no host has one.
+    #[test]
+    fn address_that_no_interface_has_yet_is_waited_for() {
+        for address in ["192.0.2.77:0", "[2001:db8::77]:0"] {
+            let (mut group, sockets) = bind(address, 2);
+            assert!(group.awaits_address());
+            assert_eq!(sockets.len(), 2);
+            assert_eq!(sockets[1].local_addr(), group.local_addr());
+            assert_eq!(group.take_over().unwrap().len(), 2);
+            let error = Group::bind(group.local_addr(), 1, false).err().unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        }
+        assert!(!bind(LOCALHOSTS[0], 1).0.awaits_address());
+    }
+
+    #[test]
+    fn both_families_wildcards_share_a_port_when_one_is_for_ipv6_only() {
+        let (v4, mut v4_sockets) = bind("0.0.0.0:0", 1);
+        let port = v4.local_addr().port();
+        let v6 = SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), port);
+        assert!(Group::bind(v6, 1, false).is_err());
+        let (group, mut v6_sockets) = Group::bind(v6, 1, true).unwrap();
+        // A process that takes over has to bind the like.
+        let fds = group.sockets().map(|fd| fd.try_clone_to_owned().unwrap());
+        let handed = Group::handed_over(v6, 1, Generation::Even, fds.collect());
+        assert_eq!(handed.unwrap().take_over().unwrap().len(), 1);
+        let mut batch = Batch::new();
+        for (to, sockets) in [("127.0.0.1", &mut v4_sockets), ("::1", &mut v6_sockets)] {
+            let to = SocketAddr::new(to.parse().unwrap(), port);
+            let from = UdpSocket::bind(LOCALHOSTS[usize::from(to.is_ipv6())]).unwrap();
+            from.send_to(b"packet", to).unwrap();
+            wait(&[&sockets[0]], None, Some(Duration::from_secs(30))).unwrap();
+            assert_eq!(sockets[0].receive(&mut batch).unwrap(), 1);
+        }
     }
 }

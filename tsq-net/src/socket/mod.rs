@@ -41,6 +41,15 @@ enum DepartureNames {
     None,
 }
 
+/// How a socket is bound, beyond its address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Binding {
+    /// `[::]` is for IPv6 alone.
+    pub(crate) only_v6: bool,
+    /// The address may be one that this host does not have yet.
+    pub(crate) awaits_address: bool,
+}
+
 /// How one packet is to be sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SendOptions {
@@ -82,7 +91,11 @@ impl Socket {
     /// # Errors
     /// Those of socket(2) and bind(2): the port is taken, no permission for it, no such address.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
-        Ok(Self::bind_fd(sys::open(&addr)?, addr)?.trusting_the_kernel())
+        Self::bind_as(addr, Binding::default())
+    }
+
+    pub(crate) fn bind_as(addr: SocketAddr, binding: Binding) -> io::Result<Self> {
+        Ok(Self::bind_fd(sys::open(&addr)?, addr, binding)?.trusting_the_kernel())
     }
 
     /// Serves a socket that somebody else has bound: a service manager, for one.
@@ -101,10 +114,10 @@ impl Socket {
     }
 
     /// Binds to an address that other sockets of ours have already shared ([`Self::share_port`]).
-    pub(crate) fn join(addr: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn join(addr: SocketAddr, binding: Binding) -> io::Result<Self> {
         let fd = sys::open(&addr)?;
         share_port(fd.as_fd())?;
-        Ok(Self::bind_fd(fd, addr)?.trusting_the_kernel())
+        Ok(Self::bind_fd(fd, addr, binding)?.trusting_the_kernel())
     }
 
     /// Lets further sockets of this user have the same address.
@@ -129,13 +142,16 @@ impl Socket {
 
     /// As [`Self::bind`], believing kernel stamps without trying them: for that very trial.
     pub(crate) fn bind_unchecked(addr: SocketAddr) -> io::Result<Self> {
-        Self::bind_fd(sys::open(&addr)?, addr)
+        Self::bind_fd(sys::open(&addr)?, addr, Binding::default())
     }
 
-    fn bind_fd(fd: OwnedFd, addr: SocketAddr) -> io::Result<Self> {
+    fn bind_fd(fd: OwnedFd, addr: SocketAddr, binding: Binding) -> io::Result<Self> {
         if addr.is_ipv6() {
-            let only_v6 = c_int::from(!addr.ip().is_unspecified());
+            let only_v6 = c_int::from(!addr.ip().is_unspecified() || binding.only_v6);
             sys::set_option(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, only_v6)?;
+        }
+        if binding.awaits_address {
+            await_address(fd.as_fd(), &addr);
         }
         never_fragment(fd.as_fd(), &addr)?;
         sys::bind(fd.as_fd(), &addr)?;
@@ -436,6 +452,20 @@ fn never_fragment(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
         Err(error) if addr.is_ipv4() => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Lets a socket have an address before an interface has it. Where the kernel cannot, binding says so.
+fn await_address(fd: BorrowedFd<'_>, addr: &SocketAddr) {
+    let _ = if addr.is_ipv4() {
+        sys::set_option(fd, libc::IPPROTO_IP, libc::IP_FREEBIND, 1)
+    } else {
+        sys::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_FREEBIND, 1)
+    };
+}
+
+/// Whether a socket that is bound to `[::]` is for IPv6 alone.
+pub(crate) fn is_only_v6(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(sys::option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)? != 0)
 }
 
 /// Chooses by `program` which socket of the group `fd` is in gets a packet.

@@ -75,6 +75,22 @@ pub(super) fn set_option(
     Ok(())
 }
 
+pub(super) fn option(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> io::Result<c_int> {
+    let mut value: c_int = 0;
+    let mut length = size_of::<c_int>() as socklen_t;
+    // SAFETY: `value` has room for `length` bytes, and is initialised whatever is written.
+    check(unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(value)
+}
+
 /// Attaches a program that chooses a socket of the reuseport group `fd` is in, for each packet.
 pub(super) fn steer(fd: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
     let attached = libc::sock_fprog {

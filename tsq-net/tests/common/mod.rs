@@ -25,7 +25,7 @@ pub(crate) struct Shards {
 impl Shards {
     pub(crate) fn start(address: &str, count: usize) -> Self {
         let (config, secret) = (server_config(), ServerSecret::random().unwrap());
-        let (group, sockets) = Group::bind(address.parse().unwrap(), count).unwrap();
+        let (group, sockets) = Group::bind(address.parse().unwrap(), count, false).unwrap();
         let address = group.local_addr();
         let stop = Arc::new(AtomicBool::new(false));
         let threads = sockets

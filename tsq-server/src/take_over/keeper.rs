@@ -80,6 +80,10 @@ impl Keeper {
     /// only: the address is served, but cannot be taken over before the name is free.
     pub fn start(self, handed_over: HandedOver, signals: &Signals) -> io::Result<()> {
         let address = self.address();
+        if !self.group.is_steered() {
+            tracing::info!(%address, "cannot be taken over: this system steers no packets");
+            return Ok(());
+        }
         let listener = UnixListener::bind_addr(&name(address)?);
         if let Err(error) = &listener {
             tracing::warn!(%address, %error, "cannot be taken over: another process has the name for it");

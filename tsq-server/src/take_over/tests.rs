@@ -27,7 +27,7 @@ struct Old {
 
 impl Old {
     fn start(shards: usize) -> Self {
-        let (group, sockets) = Group::bind("127.0.0.1:0".parse().unwrap(), shards).unwrap();
+        let (group, sockets) = Group::bind("127.0.0.1:0".parse().unwrap(), shards, false).unwrap();
         let old = Self {
             address: group.local_addr(),
             secret: ServerSecret::random().unwrap(),
@@ -80,7 +80,7 @@ fn address_is_offered_again_when_the_one_who_asked_gives_up() {
 
 #[test]
 fn nothing_is_offered_before_the_process_before_has_ended() {
-    let (group, _sockets) = Group::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+    let (group, _sockets) = Group::bind("127.0.0.1:0".parse().unwrap(), 1, false).unwrap();
     let (address, secret) = (group.local_addr(), ServerSecret::random().unwrap());
     let (before, other_end) = UnixStream::pair().unwrap();
     let signals = Signals::none().unwrap();
@@ -99,7 +99,7 @@ fn nothing_is_offered_before_the_process_before_has_ended() {
 
 /// What the process that serves says to one that asks, then `answer`, then its end.
 fn offered_by_one_that_answers(answer: &[u8]) -> Offer {
-    let (mut group, _sockets) = Group::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+    let (mut group, _sockets) = Group::bind("127.0.0.1:0".parse().unwrap(), 1, false).unwrap();
     let address = group.local_addr();
     let listener = std::os::unix::net::UnixListener::bind_addr(&name(address).unwrap()).unwrap();
     group.take_over().unwrap();
@@ -164,7 +164,7 @@ fn another_users_process_with_the_name_is_no_reason_not_to_start() {
 
 #[test]
 fn another_users_process_gets_no_offer_and_keeps_nobody_waiting() {
-    let (group, _sockets) = Group::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+    let (group, _sockets) = Group::bind("127.0.0.1:0".parse().unwrap(), 1, false).unwrap();
     let address = group.local_addr();
     let mut keeper = Keeper::first(group, ServerSecret::random().unwrap());
     keeper.user = asker_of_another_user().user;
@@ -227,7 +227,7 @@ fn signal_to_end_ends_every_wait_for_the_other_process() {
         answer: 100 * PATIENCE,
         ..Asker::default()
     };
-    let (mut group, _sockets) = Group::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+    let (mut group, _sockets) = Group::bind("127.0.0.1:0".parse().unwrap(), 1, false).unwrap();
     let (stream, _other_end) = UnixStream::pair().unwrap();
     group.take_over().unwrap();
     let offer = Offer::of(group, ServerSecret::random().unwrap(), stream);
