@@ -56,5 +56,17 @@ expect "the one before ends by itself" "$(await ActiveState inactive) $(show Res
 expect "instance answers" "$(answers)" 0
 systemctl stop tsq-server@2
 expect "stopped with 0" "$(show Result tsq-server@2) $(show ExecMainStatus tsq-server@2)" "success 0"
+
+# Five starts in ten seconds would be the end by systemd's own rules.
+mv /etc/tsq/tsq-server.toml /etc/tsq/away.toml
+systemctl start --no-block tsq-server
+for _ in $(busybox seq 60); do
+    [ "$(show NRestarts)" -gt 10 ] && break
+    sleep 2
+done
+expect "cannot start: tried on and on" "$([ "$(show NRestarts)" -gt 10 ] && show ActiveState)" activating
+mv /etc/tsq/away.toml /etc/tsq/tsq-server.toml
+await ActiveState active >/dev/null
+expect "cannot start: until it can" "$(answers)" 0
 echo "judge done"
 systemctl poweroff --force --force
