@@ -108,6 +108,14 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub server_name: Option<String>,
 
+    /// Certificate chain to show a server that asks for one, PEM, leaf first
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+
+    /// Private key of --client-cert, PEM
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
+
     /// Do not check the certificate: no clock is set by this
     #[arg(long, conflicts_with_all = ["ca", "pin"])]
     pub insecure: bool,
@@ -116,7 +124,7 @@ pub struct Args {
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
 
-    /// Print one JSON object and no table
+    /// Print one JSON object and no table, also when the run fails
     #[arg(long)]
     pub json: bool,
 }
@@ -153,7 +161,9 @@ SIGINT or SIGTERM ends the run early, with the result so far.
 
 Exit codes: 0 measured; 1 internal error; 2 usage; 3 no connection came about, all ended, or nothing was
 answered;
-4 more lost than --max-loss (without --steps); 7 the server's certificate was refused.
+4 more lost than --max-loss (without --steps); 5 measured, but the server refused or ended some of the
+connections (without --handshakes, which counts them as lost); 7 the server's certificate was refused.
+Every code but 0 has a line on standard error, and --json prints its object with all of them but 2.
 
 Examples:
   tsq-perf --insecure 127.0.0.1:4443

@@ -10,6 +10,7 @@ use tsq_net::{ClientConfig, ConnId, Event, OpenError, SendError, StampSource, St
 use tsq_proto::{HostTime, Request};
 
 use crate::Error;
+use crate::connections::Connections;
 use crate::driver::{Arrived, Driver, Port};
 use crate::held::Held;
 use crate::pace::Schedule;
@@ -91,10 +92,10 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Makes `count` connections.
+    /// Makes `count` connections. The server may refuse some or all of them: [`Self::connections`] tells.
     ///
     /// # Errors
-    /// [`Error::Trust`], or [`Error::NoConnection`] when none came about for ten seconds.
+    /// [`Error::Trust`]; [`Error::NoConnection`] when nobody answers at all.
     pub fn connect(
         server: SocketAddr,
         believed: &Believed,
@@ -108,6 +109,8 @@ impl Crowd {
             clients: Clients::new(ask),
         };
         crowd.make(count, &config, believed, stop)?;
+        crowd.settle(stop)?;
+        crowd.clients.idle = (0..crowd.clients.all.len()).collect();
         Ok(crowd)
     }
 
@@ -119,33 +122,58 @@ impl Crowd {
         stop: &AtomicBool,
     ) -> Result<(), Error> {
         let Self { driver, clients } = self;
-        let (mut made, mut since) = (0, Instant::now());
-        while clients.alive < count && !stop.load(Ordering::Relaxed) {
-            let ended = clients.all.iter().filter(|it| it.ended).count();
-            while clients.all.len() - ended < count.min(clients.alive + WAVE) {
+        let (mut seen, mut since) = (0, Instant::now());
+        while !stop.load(Ordering::Relaxed) {
+            // Where the first ones are all refused the others would be as well.
+            let hopeless = clients.alive == 0 && clients.ended >= WAVE;
+            while clients.all.len() < count && clients.begun() < WAVE && !hopeless {
                 clients.add(driver.port.connect(config, believed.name())?);
             }
-            driver.turn(SWEEP, |port, arrived| clients.act(port, arrived))?;
-            if clients.alive > made {
-                (made, since) = (clients.alive, Instant::now());
+            if clients.begun() == 0 {
+                break;
             }
-            let refused = clients.tally.closed.keys().next();
-            let nobody = made == 0 && driver.port.unreachable() > 0;
-            if refused.is_some() || nobody || since.elapsed() > CONNECT_LIMIT {
-                if let Some(refusal) = believed.refusal() {
-                    return Err(Error::Trust(refusal.to_string()));
+            driver.turn(SWEEP, |port, arrived| clients.act(port, arrived))?;
+            if clients.ended > 0
+                && let Some(refusal) = believed.refusal()
+            {
+                return Err(Error::Trust(refusal.to_string()));
+            }
+            let nobody = clients.all.iter().all(|it| !it.connected && !it.ended);
+            if nobody && driver.port.unreachable() > 0 {
+                return Err(Error::NoConnection("nothing listens there".into()));
+            }
+            if seen < clients.alive + clients.ended {
+                (seen, since) = (clients.alive + clients.ended, Instant::now());
+            }
+            if since.elapsed() > CONNECT_LIMIT {
+                let why = format!("no answer for {} s", CONNECT_LIMIT.as_secs());
+                if nobody {
+                    return Err(Error::NoConnection(why));
                 }
-                let why = match refused {
-                    Some(reason) => reason.clone(),
-                    None if nobody => "nothing listens there".into(),
-                    None => format!("none for {} s", CONNECT_LIMIT.as_secs()),
-                };
-                return Err(Error::NoConnection(format!(
-                    "{made} of {count} connections came about: {why}"
-                )));
+                clients.give_up(&mut driver.port, &why);
+                break;
             }
         }
-        clients.idle = (0..clients.all.len()).collect();
+        clients.connections.wanted = count as u64;
+        Ok(())
+    }
+
+    /// Hears out a server that completes a handshake and then says that it has no room.
+    fn settle(&mut self, stop: &AtomicBool) -> Result<(), Error> {
+        let Self { driver, clients } = self;
+        let alive = clients.all.iter().filter(|it| !it.ended);
+        let trips = alive.filter_map(|it| driver.port.engine.round_trip(it.conn));
+        let Some(longest) = trips.max() else {
+            return Ok(());
+        };
+        let end = Instant::now() + (longest * 2).clamp(SHORTEST_SETTLE, LONGEST_SETTLE);
+        while !stop.load(Ordering::Relaxed) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            driver.turn(left.min(SWEEP), |port, arrived| clients.act(port, arrived))?;
+        }
         Ok(())
     }
 
@@ -164,11 +192,7 @@ impl Crowd {
                 return Ok(());
             }
             if clients.alive == 0 {
-                let reason = clients.tally.closed.keys().next().cloned();
-                let reason = reason.unwrap_or_default();
-                return Err(Error::NoConnection(format!(
-                    "every connection has ended: {reason}"
-                )));
+                return Err(Error::NoConnection(clients.connections.end_words()));
             }
             // A generator that was held up still owes what was due by the end.
             let next = clients.issue(&mut driver.port, pace, now.min(end), end)?;
@@ -212,12 +236,12 @@ impl Crowd {
         self.clients.alive
     }
 
-    /// Tells the server that nothing more will be asked.
-    pub fn close(&mut self) {
-        let port = &mut self.driver.port;
-        port.engine.close_all(Instant::now(), 0, "done");
-        // The server would find out by itself.
-        let _ = port.flush();
+    /// How the connections came about and ended, since they were made.
+    pub fn connections(&self) -> Connections {
+        Connections {
+            alive: self.clients.alive as u64,
+            ..self.clients.connections.clone()
+        }
     }
 }
 
@@ -227,6 +251,8 @@ struct Clients {
     all: Vec<Client>,
     index: HashMap<ConnId, usize>,
     alive: usize,
+    ended: usize,
+    connections: Connections,
     /// Those without a request under way, in the order of their turns (open loop: all).
     idle: VecDeque<usize>,
     /// Whether a connection asks only when its last request is answered.
@@ -247,6 +273,8 @@ struct Client {
     conn: ConnId,
     connected: bool,
     ended: bool,
+    /// A first right answer came.
+    served: bool,
 }
 
 impl Clients {
@@ -256,6 +284,8 @@ impl Clients {
             all: Vec::new(),
             index: HashMap::new(),
             alive: 0,
+            ended: 0,
+            connections: Connections::default(),
             idle: VecDeque::new(),
             refill: false,
             finishing: false,
@@ -273,7 +303,38 @@ impl Clients {
             conn,
             connected: false,
             ended: false,
+            served: false,
         });
+    }
+
+    /// Connections being made.
+    fn begun(&self) -> usize {
+        self.all.len() - self.alive - self.ended
+    }
+
+    /// Those being made will be no more; nor will those that were to follow.
+    fn give_up(&mut self, port: &mut Port, why: &str) {
+        for index in 0..self.all.len() {
+            if !self.all[index].connected && !self.all[index].ended {
+                port.engine
+                    .close(Instant::now(), self.all[index].conn, 0, "too late");
+                self.end(index, why);
+            }
+        }
+    }
+
+    fn end(&mut self, index: usize, why: &str) {
+        let client = &mut self.all[index];
+        self.index.remove(&client.conn);
+        self.alive -= usize::from(client.connected);
+        self.ended += 1;
+        client.ended = true;
+        let ends = match client.served {
+            true => &mut self.connections.closed,
+            false => &mut self.connections.refused,
+        };
+        *ends.entry(why.into()).or_default() += 1;
+        *self.tally.closed.entry(why.into()).or_default() += 1;
     }
 
     /// Asks what is due now; gives the instant at which there is more.
@@ -392,12 +453,7 @@ impl Clients {
             }
             Event::Closed { conn, reason } => {
                 self.partial.retain(|(owner, _), _| *owner != conn);
-                self.index.remove(&conn);
-                let client = &mut self.all[index];
-                self.alive -= usize::from(client.connected);
-                client.ended = true;
-                let reason = crate::words(&reason);
-                *self.tally.closed.entry(reason).or_default() += 1;
+                self.end(index, &crate::words(&reason));
             }
         }
         Ok(())
@@ -430,6 +486,7 @@ impl Clients {
             *self.tally.refused.entry(reason).or_default() += 1;
         } else {
             self.tally.answered += 1;
+            self.all[waiting.client].served = true;
             let latency = at.saturating_duration_since(waiting.intended);
             self.tally.latency.add(latency);
         }
@@ -547,5 +604,8 @@ const SWEEP: Duration = Duration::from_millis(50);
 /// A stamped request costs two system calls of its own: a thousand a second are enough for offsets.
 const STAMP_EVERY: Duration = Duration::from_millis(1);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Between these a server's word after the handshake is waited for: two round trips where they are known.
+const SHORTEST_SETTLE: Duration = Duration::from_millis(20);
+const LONGEST_SETTLE: Duration = Duration::from_secs(1);
 /// Handshakes under way at a time: more would overflow socket buffers.
 const WAVE: usize = 32;

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod connections;
 mod cpu;
 mod crowd;
 pub mod driver;
@@ -33,6 +34,7 @@ mod tally;
 mod trust;
 mod watch;
 
+pub use connections::Connections;
 pub use cpu::CpuTime;
 pub use crowd::{Ask, Crowd, Pace, Transport};
 pub use failure::Error;

@@ -1,9 +1,12 @@
 //! What a run prints.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::Error;
+use crate::connections::Connections;
 use crate::histogram::Times;
 use crate::storm::Handshakes;
 use crate::table::Table;
@@ -16,8 +19,11 @@ pub(crate) struct Report {
     /// The server's process, if it is on this host.
     pub(crate) pid: Option<u32>,
     pub(crate) outcome: Outcome,
-    /// Of the idle connections.
-    pub(crate) idle: Option<Tally>,
+    /// Those that asked; None of handshakes, which count their own.
+    pub(crate) connections: Option<Connections>,
+    pub(crate) idle: Option<Idle>,
+    /// What ended the run before its time.
+    pub(crate) error: Option<Error>,
     pub(crate) max_loss: Option<f64>,
     pub(crate) in_steps: bool,
     pub(crate) signed: bool,
@@ -53,23 +59,39 @@ pub(crate) struct Step {
     pub(crate) alive: usize,
 }
 
+/// The idle connections and what they asked.
+#[derive(Default)]
+pub(crate) struct Idle {
+    pub(crate) tally: Tally,
+    pub(crate) connections: Connections,
+}
+
 impl Report {
-    pub(crate) fn print(&self, json: bool) {
+    /// Prints the table, or one JSON object.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub(crate) fn print(&self, json: bool) -> io::Result<()> {
+        let mut out = io::stdout().lock();
         if json {
-            println!("{}", self.json());
-            return;
+            writeln!(out, "{}", self.json())?;
+            return out.flush();
         }
-        println!("{}\n", self.title);
+        writeln!(out, "{}\n", self.title)?;
         match &self.outcome {
-            Outcome::Requests(steps) => print!("{}", requests_table(steps)),
-            Outcome::Handshakes(stormed) => print!("{}", handshakes_table(stormed)),
+            Outcome::Requests(steps) => write!(out, "{}", requests_table(steps))?,
+            Outcome::Handshakes(stormed) => write!(out, "{}", handshakes_table(stormed))?,
         }
         for note in self.notes() {
-            println!("{note}");
+            writeln!(out, "{note}")?;
         }
+        out.flush()
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
+        if let Some(error) = &self.error {
+            return error.exit_code();
+        }
         let (answered, loss) = match &self.outcome {
             Outcome::Requests(steps) => (
                 steps.iter().map(|step| step.tally.answered).sum::<u64>(),
@@ -80,17 +102,33 @@ impl Report {
         match self.max_loss {
             _ if answered == 0 => 3,
             Some(most) if !self.in_steps && loss * 100.0 > most => 4,
+            _ if self.missing().is_some() => 5,
             _ => 0,
         }
     }
 
-    /// What may be behind a run without any answer.
-    pub(crate) fn hint(&self) -> Option<&'static str> {
-        // A server without a key is silent about datagrams that want a signature, as about all it cannot answer.
-        let unsigned = self.signed && self.exit_code() == 3;
-        unsigned.then_some(
-            "nothing was answered: --signed needs a server with a signing key (tsq-server --signing-key)",
-        )
+    /// The connections, if not as many came about and stayed as were asked for.
+    fn missing(&self) -> Option<&Connections> {
+        let all = self.connections.iter();
+        let mut all = all.chain(self.idle.iter().map(|idle| &idle.connections));
+        // An interrupted run has not made them all.
+        all.find(|it| !it.complete() && !self.interrupted)
+    }
+
+    /// Why the exit code is not 0, in a line.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let exit = self.exit_code();
+        match (&self.error, self.missing()) {
+            _ if exit == 0 => None,
+            (Some(error), _) => Some(error.to_string()),
+            // A server without a key is silent about datagrams that want a signature, as about all it cannot answer.
+            _ if exit == 3 && self.signed => Some(
+                "nothing was answered: --signed needs a server with a signing key (tsq-server --signing-key)".into(),
+            ),
+            (_, Some(connections)) => Some(connections.words()),
+            _ if exit == 4 => Some("more was lost than --max-loss".into()),
+            _ => Some("nothing was answered".into()),
+        }
     }
 
     /// The fastest step that lost no more than allowed.
@@ -115,32 +153,26 @@ impl Report {
             "mode": mode,
             "interrupted": self.interrupted,
             "server_pid": self.pid,
+            "exit_code": self.exit_code(),
+            "problem": self.problem(),
+            "connections": self.connections.as_ref().map(Connections::json),
             "results": results,
             "sustained_rate": self.sustained(),
-            "idle": self.idle.as_ref().map(Tally::json),
+            "idle": self.idle.as_ref().map(Idle::json),
         })
     }
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        if let Some(connections) = &self.connections {
+            notes.push(format!("{}.", connections.words()));
+        }
         if let Some(rate) = self.sustained() {
             notes.push(format!("Sustained: {rate:.0} requests/s."));
         }
         if let Outcome::Requests(steps) = &self.outcome {
-            for step in steps {
-                let bad = step
-                    .tally
-                    .refused
-                    .iter()
-                    .map(|(name, count)| (name.to_string(), count));
-                let closed = step
-                    .tally
-                    .closed
-                    .iter()
-                    .map(|(why, count)| (why.clone(), count));
-                for (what, count) in bad.chain(closed) {
-                    notes.push(format!("{count} x {what}"));
-                }
+            for (name, count) in steps.iter().flat_map(|step| &step.tally.refused) {
+                notes.push(format!("{count} x {name}"));
             }
             let unfollowed: u64 = steps.iter().map(|step| step.tally.unfollowed).sum();
             if unfollowed > 0 {
@@ -164,10 +196,10 @@ impl Report {
         }
         if let Some(idle) = &self.idle {
             notes.push(format!(
-                "Idle connections: {} asked, {} answered, {} ended.",
-                idle.sent,
-                idle.answered,
-                idle.closed.values().sum::<u64>()
+                "Idle connections: {}; {} requests, {} answered.",
+                idle.connections.words(),
+                idle.tally.sent,
+                idle.tally.answered,
             ));
         }
         if self.interrupted {
@@ -178,6 +210,14 @@ impl Report {
             None => "Server: not on this host, or not ours to look at.".into(),
         });
         notes
+    }
+}
+
+impl Idle {
+    fn json(&self) -> Value {
+        let mut json = self.tally.json();
+        json["connections"] = self.connections.json();
+        json
     }
 }
 
@@ -260,6 +300,7 @@ fn requests_table(steps: &[Step]) -> Table {
         "busy %",
         "RSS MiB",
         "own busy %",
+        "connections",
     ]);
     for Step {
         wanted,
@@ -267,7 +308,7 @@ fn requests_table(steps: &[Step]) -> Table {
         tally,
         used,
         own,
-        ..
+        alive,
     } in steps
     {
         let offset = match tally.offsets.is_empty() {
@@ -295,6 +336,7 @@ fn requests_table(steps: &[Step]) -> Table {
             busy(*used, *elapsed),
             memory(*used),
             format!("{:.0}", percent(*own, *elapsed)),
+            alive.to_string(),
         ]);
     }
     table

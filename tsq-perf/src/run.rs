@@ -1,14 +1,18 @@
 //! One run, from the command line to what it prints.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+
 use crate::args::Args;
+use crate::connections::Connections;
 use crate::crowd::{Crowd, Pace};
 use crate::pace::Schedule;
-use crate::report::{Outcome, Report, Step, Stormed};
+use crate::report::{Idle, Outcome, Report, Step, Stormed};
 use crate::settings::Settings;
 use crate::storm::{Handshakes, Storm};
 use crate::tally::Tally;
@@ -17,97 +21,141 @@ use crate::{Ask, Error};
 
 /// Runs and prints; gives the exit code.
 pub fn main(args: &Args) -> u8 {
-    match run(args) {
-        Ok(report) => {
-            report.print(args.json);
-            if let Some(hint) = report.hint() {
-                eprintln!("tsq-perf: {}: {hint}", args.server);
-            }
-            report.exit_code()
-        }
+    let report = match run(args) {
+        Ok(report) => report,
         Err(error) => {
-            eprintln!("tsq-perf: {}: {error}", args.server);
-            error.exit_code()
+            tell(format_args!("{}: {error}", args.server));
+            return error.exit_code();
+        }
+    };
+    let code = report.exit_code();
+    if let Err(error) = report.print(args.json) {
+        // Whoever reads us has seen enough.
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            tell(format_args!("standard output: {error}"));
+            return 1;
         }
     }
+    if let Some(problem) = report.problem() {
+        tell(format_args!("{}: {problem}", args.server));
+    }
+    code
 }
 
+/// A line on standard error; there may be nobody to read it.
+fn tell(words: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "tsq-perf: {words}");
+}
+
+/// What was measured, up to the first error.
 fn run(args: &Args) -> Result<Report, Error> {
     let settings = Settings::new(args)?;
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    let (outcome, idle) = if args.handshakes {
-        (storm(args, &settings, &stop)?, None)
-    } else {
-        requests(args, &settings, &stop)?
-    };
-    Ok(Report {
+    let mut report = Report {
         title: settings.title(args),
         pid: settings.watched.map(|it| it.pid()),
-        outcome,
-        idle,
+        outcome: Outcome::Requests(Vec::new()),
+        connections: None,
+        idle: None,
+        error: None,
         max_loss: args.max_loss,
         signed: args.signed,
         in_steps: args.steps.is_some(),
-        interrupted: stop.load(Ordering::Relaxed),
-    })
+        interrupted: false,
+    };
+    let done = match args.handshakes {
+        true => storm(args, &settings, &stop, &mut report),
+        false => requests(args, &settings, &stop, &mut report),
+    };
+    report.error = done.err();
+    report.interrupted = stop.load(Ordering::Relaxed);
+    Ok(report)
 }
 
 fn requests(
     args: &Args,
     settings: &Settings,
     stop: &AtomicBool,
-) -> Result<(Outcome, Option<Tally>), Error> {
+    report: &mut Report,
+) -> Result<(), Error> {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let mut idle = Vec::new();
+        let mut threads = Vec::new();
         // Those of one thread ask before the next are made, or they would time out meanwhile.
-        let threads = args.idle.div_ceil(IDLE_AT_ONCE);
-        let made = (0..threads).try_for_each(|index| {
-            let mut crowd = connect(settings, share(args.idle, threads, index), stop)?;
+        let count = args.idle.div_ceil(IDLE_AT_ONCE);
+        let made = (0..count).try_for_each(|index| {
+            let mut crowd = connect(settings, share(args.idle, count, index), stop)?;
             let done = &done;
-            idle.push(scope.spawn(move || ask_slowly(&mut crowd, done)));
+            threads.push(scope.spawn(move || Ok(ask_slowly(&mut crowd, done))));
             Ok(())
         });
-        let steps = made.and_then(|()| steps(args, settings, stop));
+        let result = made.and_then(|()| steps(args, settings, stop, report));
         done.store(true, Ordering::Relaxed);
-        let mut tally = (threads > 0).then(Tally::default);
-        for thread in idle {
-            let more = joined(thread);
-            if let Some(tally) = &mut tally {
-                tally.merge(&more?);
+        let mut idle = (count > 0).then(Idle::default);
+        let mut ended = Ok(());
+        for thread in threads {
+            let (tally, connections, result) = joined(thread)?;
+            if let Some(idle) = &mut idle {
+                idle.tally.merge(&tally);
+                idle.connections.merge(&connections);
             }
+            ended = ended.and(result);
         }
-        let idle = tally;
-        Ok((Outcome::Requests(steps?), idle))
+        report.idle = idle;
+        result.and(ended)
     })
 }
 
-fn steps(args: &Args, settings: &Settings, stop: &AtomicBool) -> Result<Vec<Step>, Error> {
+fn steps(
+    args: &Args,
+    settings: &Settings,
+    stop: &AtomicBool,
+    report: &mut Report,
+) -> Result<(), Error> {
     let mut crowds = in_parallel((0..args.threads).collect(), |index| {
         connect(settings, share(args.connections, args.threads, index), stop)
     })?;
     if !args.json {
-        eprintln!("tsq-perf: {} connections made", args.connections);
+        tell(format_args!("{}", all_connections(&crowds).words()));
     }
+    let mut steps = Vec::new();
+    let result = climb(&mut crowds, args, settings, stop, &mut steps);
+    report.outcome = Outcome::Requests(steps);
+    let connections = all_connections(&crowds);
+    let none = connections.alive == 0 && !stop.load(Ordering::Relaxed);
+    let ended = none.then(|| Error::NoConnection(connections.end_words()));
+    report.connections = Some(connections);
+    result.and(ended.map_or(Ok(()), Err))
+}
+
+fn all_connections(crowds: &[Crowd]) -> Connections {
+    let mut all = Connections::default();
+    for crowd in crowds {
+        all.merge(&crowd.connections());
+    }
+    all
+}
+
+/// Step after step, as long as one follows and a connection is left.
+fn climb(
+    crowds: &mut [Crowd],
+    args: &Args,
+    settings: &Settings,
+    stop: &AtomicBool,
+    steps: &mut Vec<Step>,
+) -> Result<(), Error> {
     let watched = settings.watched.as_ref();
-    let warm_up = Duration::from_secs_f64(args.warm_up);
-    let (mut rate, mut steps) = (args.rate, Vec::new());
-    loop {
-        phase(&mut crowds, args, rate, warm_up, stop)?;
+    let mut rate = args.rate;
+    phase(crowds, args, rate, args.warm_up, stop)?;
+    while crowds.iter().any(|crowd| crowd.alive() > 0) {
         crowds.iter_mut().for_each(|crowd| drop(crowd.take_tally()));
         let before = Before::now(watched);
-        let elapsed = phase(
-            &mut crowds,
-            args,
-            rate,
-            Duration::from_secs_f64(args.duration),
-            stop,
-        )?;
+        let elapsed = phase(crowds, args, rate, args.duration, stop)?;
         let mut tally = Tally::default();
-        for crowd in &mut crowds {
+        for crowd in crowds.iter_mut() {
             tally.merge(&crowd.take_tally());
         }
         let (used, own) = before.since(watched);
@@ -129,9 +177,9 @@ fn steps(args: &Args, settings: &Settings, stop: &AtomicBool) -> Result<Vec<Step
             }
             _ => break,
         }
+        phase(crowds, args, rate, args.warm_up, stop)?;
     }
-    crowds.iter_mut().for_each(Crowd::close);
-    Ok(steps)
+    Ok(())
 }
 
 /// One stretch of asking at one rate; how long it lasted, the wait for the last answers aside.
@@ -139,21 +187,31 @@ fn phase(
     crowds: &mut [Crowd],
     args: &Args,
     rate: Option<f64>,
-    duration: Duration,
+    seconds: f64,
     stop: &AtomicBool,
 ) -> Result<Duration, Error> {
     let begun = Instant::now();
+    let end = begun + Duration::from_secs_f64(seconds);
     let in_flight = share(args.in_flight, args.threads, 0).max(1);
-    in_parallel(crowds.iter_mut().collect(), |crowd| {
+    in_parallel(crowds.iter_mut().collect(), |crowd: &mut Crowd| {
         let mut pace = pace(args, rate, in_flight, begun);
-        crowd.run(&mut pace, begun + duration, stop)
+        match crowd.run(&mut pace, end, stop) {
+            // Those of other threads may go on.
+            Err(Error::NoConnection(_)) if crowd.alive() == 0 => Ok(()),
+            result => result,
+        }
     })?;
     let elapsed = begun.elapsed();
     in_parallel(crowds.iter_mut().collect(), Crowd::finish)?;
     Ok(elapsed)
 }
 
-fn storm(args: &Args, settings: &Settings, stop: &AtomicBool) -> Result<Outcome, Error> {
+fn storm(
+    args: &Args,
+    settings: &Settings,
+    stop: &AtomicBool,
+    report: &mut Report,
+) -> Result<(), Error> {
     let ask = Ask {
         patience: settings.ask.patience.max(HANDSHAKE_PATIENCE),
         ..settings.ask
@@ -164,30 +222,35 @@ fn storm(args: &Args, settings: &Settings, stop: &AtomicBool) -> Result<Outcome,
     let mut phase = |seconds: f64| {
         let begun = Instant::now();
         let most = share(args.connections, args.threads, 0).max(1);
-        in_parallel(storms.iter_mut().collect(), |storm| {
-            let mut pace = pace(args, args.rate, most, begun);
-            storm.run(&mut pace, begun + Duration::from_secs_f64(seconds), stop)
-        })?;
+        let end = begun + Duration::from_secs_f64(seconds);
+        let result = in_parallel(storms.iter_mut().collect(), |storm| {
+            storm.run(&mut pace(args, args.rate, most, begun), end, stop)
+        });
         let elapsed = begun.elapsed();
-        in_parallel(storms.iter_mut().collect(), Storm::finish)?;
+        let result = result.and(in_parallel(storms.iter_mut().collect(), Storm::finish));
         let mut all = Handshakes::default();
         for storm in &mut storms {
             all.merge(&storm.take_counts());
         }
-        Ok::<_, Error>((elapsed, all))
+        (elapsed, all, result.map(drop))
     };
-    phase(args.warm_up)?;
     let watched = settings.watched.as_ref();
-    let (before, full) = (Before::now(watched), settings.believed.full_handshakes());
-    let (elapsed, handshakes) = phase(args.duration)?;
-    let (used, own) = before.since(watched);
-    Ok(Outcome::Handshakes(Box::new(Stormed {
-        elapsed,
-        handshakes,
-        full: settings.believed.full_handshakes() - full,
-        used,
-        own,
-    })))
+    let mut measured = |seconds: f64| {
+        let (before, full) = (Before::now(watched), settings.believed.full_handshakes());
+        let (elapsed, handshakes, result) = phase(seconds);
+        let (used, own) = before.since(watched);
+        report.outcome = Outcome::Handshakes(Box::new(Stormed {
+            elapsed,
+            handshakes,
+            full: settings.believed.full_handshakes() - full,
+            used,
+            own,
+        }));
+        result
+    };
+    // What went wrong while warming up is told as well.
+    measured(args.warm_up)?;
+    measured(args.duration)
 }
 
 fn pace(args: &Args, rate: Option<f64>, most: usize, begun: Instant) -> Pace {
@@ -211,16 +274,21 @@ fn connect(settings: &Settings, count: usize, stop: &AtomicBool) -> Result<Crowd
 }
 
 /// Each of the idle connections asks in turn, often enough not to be given up as silent.
-fn ask_slowly(crowd: &mut Crowd, done: &AtomicBool) -> Result<Tally, Error> {
+fn ask_slowly(crowd: &mut Crowd, done: &AtomicBool) -> Slow {
     #[expect(clippy::cast_precision_loss, reason = "at most 100 000")]
     let rate = crowd.alive() as f64 / IDLE_TURN.as_secs_f64();
     let forever = Instant::now() + Duration::from_secs(7 * 86_400);
     let mut pace = Pace::Open(Schedule::new(Instant::now(), rate.max(0.1), false));
-    crowd.run(&mut pace, forever, done)?;
-    crowd.finish()?;
-    crowd.close();
-    Ok(crowd.take_tally())
+    let result = match crowd.run(&mut pace, forever, done) {
+        // The connections tell.
+        Err(Error::NoConnection(_)) if crowd.alive() == 0 => Ok(()),
+        result => result,
+    };
+    let result = result.and_then(|()| crowd.finish());
+    (crowd.take_tally(), crowd.connections(), result)
 }
+
+type Slow = (Tally, Connections, Result<(), Error>);
 
 /// The state of both processes before a measurement.
 struct Before {

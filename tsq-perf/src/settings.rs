@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use tsq_client::{Host, Target, Trust};
+use tsq_client::{ClientIdentity, Host, Target, Trust};
 
 use crate::args::Args;
 use crate::crowd::Ask;
@@ -37,7 +37,7 @@ impl Settings {
         }
         Ok(Self {
             server,
-            believed: Believed::new(&trust(args)?, &name)?,
+            believed: Believed::new(&trust(args)?, &name)?.showing(shown(args)?),
             ask: Ask {
                 transport: args.transport,
                 signed: args.signed,
@@ -94,6 +94,15 @@ fn trust(args: &Args) -> Result<Trust, Error> {
         (None, false) => Trust::pins(pins),
         (None, true) => Trust::system().map_err(usage)?,
     })
+}
+
+fn shown(args: &Args) -> Result<Option<ClientIdentity>, Error> {
+    let (Some(cert), Some(key)) = (&args.client_cert, &args.client_key) else {
+        return Ok(None);
+    };
+    ClientIdentity::from_files(cert, key)
+        .map(Some)
+        .map_err(|error| Error::Usage(error.to_string()))
 }
 
 fn watched(args: &Args, server: SocketAddr) -> Result<Option<Watched>, Error> {

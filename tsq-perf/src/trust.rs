@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
-use tsq_client::{FoundSlot, Trust, TrustRefusal};
+use tsq_client::{ClientIdentity, FoundSlot, Trust, TrustRefusal};
 use tsq_net::ClientConfig;
 use tsq_net::tls::Sessions;
 
@@ -17,6 +17,7 @@ use crate::Error;
 pub struct Believed {
     name: String,
     verifier: Arc<Counting>,
+    shown: Option<ClientIdentity>,
     found: FoundSlot,
 }
 
@@ -34,8 +35,15 @@ impl Believed {
         Ok(Self {
             name: name.into(),
             verifier: Arc::new(verifier),
+            shown: None,
             found,
         })
+    }
+
+    /// The same, with a certificate to show it where it asks for one.
+    #[must_use]
+    pub fn showing(self, shown: Option<ClientIdentity>) -> Self {
+        Self { shown, ..self }
     }
 
     /// A configuration for connections to it.
@@ -44,7 +52,10 @@ impl Believed {
     /// As [`tsq_net::tls::client`].
     pub fn config(&self, sessions: Sessions) -> Result<ClientConfig, Error> {
         let verifier: Arc<dyn ServerCertVerifier> = self.verifier.clone();
-        Ok(tsq_net::tls::client_with(verifier, sessions)?)
+        Ok(match &self.shown {
+            None => tsq_net::tls::client_with(verifier, sessions)?,
+            Some(shown) => tsq_net::tls::client_as(shown.resolver(), verifier, sessions)?,
+        })
     }
 
     /// The name its certificate must carry.

@@ -173,7 +173,10 @@ fn connect(address: SocketAddr, pin: &str, count: usize) -> Crowd {
         patience: Duration::from_secs(2),
         ..Ask::default()
     };
-    Crowd::connect(address, &believed, count, ask, &AtomicBool::new(false)).expect("connected")
+    let crowd = Crowd::connect(address, &believed, count, ask, &AtomicBool::new(false));
+    let crowd = crowd.expect("connected");
+    assert!(crowd.connections().complete(), "{:?}", crowd.connections());
+    crowd
 }
 
 fn ask_for(crowd: &mut Crowd, duration: Duration) -> Tally {

@@ -34,9 +34,12 @@ impl QuicLoad {
             offset_limit: PATIENCE,
         };
         let believed = trust::pinned(pin, server)?;
-        Ok(Self {
-            crowd: Crowd::connect(server, &believed, count, ask, &AtomicBool::new(false))?,
-        })
+        let crowd = Crowd::connect(server, &believed, count, ask, &AtomicBool::new(false))?;
+        let connections = crowd.connections();
+        if !connections.complete() {
+            return Err(format!("not all connections came about: {}", connections.json()).into());
+        }
+        Ok(Self { crowd })
     }
 }
 

@@ -30,8 +30,8 @@ impl fmt::Display for IdentityError {
 }
 
 impl ClientIdentity {
-    /// What TLS shows.
-    pub(crate) fn resolver(&self) -> Arc<dyn ResolvesClientCert> {
+    /// What TLS shows, as [`tsq_net::tls::client_as`] takes it.
+    pub fn resolver(&self) -> Arc<dyn ResolvesClientCert> {
         Arc::clone(&self.0) as _
     }
 

@@ -293,7 +293,10 @@ fn connect(server: &Server, count: usize) -> Crowd {
         ..Ask::default()
     };
     let stop = AtomicBool::new(false);
-    Crowd::connect(server.address(), &believed(server), count, ask, &stop).expect("connected")
+    let crowd = Crowd::connect(server.address(), &believed(server), count, ask, &stop);
+    let crowd = crowd.expect("connected");
+    assert!(crowd.connections().complete(), "{:?}", crowd.connections());
+    crowd
 }
 
 fn ask_for(crowd: &mut Crowd, duration: Duration) -> Tally {
