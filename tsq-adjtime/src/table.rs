@@ -307,15 +307,16 @@ pub fn bound_text(bound: Duration) -> String {
     Span(bound).rounded_up().to_string()
 }
 
-/// Colour, on a terminal that has not asked for none.
+/// Colour, on a terminal that has some and has not asked for none.
 struct Paint(bool);
 
 impl Paint {
     fn for_stdout() -> Self {
-        Self(
-            io::stdout().is_terminal()
-                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        )
+        Self(tsq_server::log::colours(
+            io::stdout().is_terminal(),
+            std::env::var_os("NO_COLOR").as_deref(),
+            std::env::var_os("TERM").as_deref(),
+        ))
     }
 
     fn code(&self, code: &'static str) -> &'static str {
