@@ -91,19 +91,30 @@ impl Served {
     /// # Errors
     /// It is no UDP socket of the Internet; no file descriptors are left.
     pub fn adopt(&self, socket: UdpSocket) -> io::Result<Service> {
-        let engine = Engine::server((*self.config).clone());
-        self.service(Socket::passed(socket)?, engine, 1)
+        let socket = Socket::passed(socket)?;
+        let secret = self.secret.at(socket.local_addr());
+        let engine = Engine::server((*self.config_of(&secret)).clone());
+        self.service(socket, engine, 1)
+    }
+
+    /// The configuration with an address's own key for the tokens that it gives out.
+    fn config_of(&self, secret: &ServerSecret) -> Arc<ServerConfig> {
+        let mut config = (*self.config).clone();
+        config.token_key(secret.token_key());
+        Arc::new(config)
     }
 
     fn services(&self, group: &Group, sockets: Vec<Socket>) -> io::Result<Vec<Service>> {
         let shards = group.shards();
         // Rates are shared out at each address: what one does not use is nothing to the others.
         let count = sockets.len();
+        let secret = self.secret.at(group.local_addr());
+        let config = self.config_of(&secret);
         sockets
             .into_iter()
             .zip(shards)
             .map(|(socket, shard)| {
-                let engine = Engine::shard(Arc::clone(&self.config), &self.secret, shard);
+                let engine = Engine::shard(Arc::clone(&config), &secret, shard);
                 self.service(socket, engine, count)
             })
             .collect()
