@@ -174,6 +174,8 @@ impl Association {
             }
             Event::StreamAborted { stream, code, .. } => self.queries.stream_aborted(stream, code),
             Event::Closed { conn, reason } => self.closed(conn, &reason, now),
+            // Told of accepted connections only.
+            Event::Forgotten { .. } => {}
         }
     }
 

@@ -127,7 +127,7 @@ impl Failure {
                 connection("the server has lost the connection (restarted?)".into())
             }
             CloseReason::Version => connection("the server speaks no QUIC version 1".into()),
-            CloseReason::Local => connection("closed by us".into()),
+            CloseReason::Local | CloseReason::Memory => connection("closed by us".into()),
         }
     }
 

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quinn_proto::{
     ClientConfig, ConnectError, Connection, ConnectionHandle, Endpoint, EndpointConfig,
-    ServerConfig, VarInt,
+    EndpointEvent, ServerConfig, VarInt,
 };
 
 use crate::arena::Arena;
 use crate::event::{CloseReason, Event};
+use crate::memory;
 use crate::shard::{ServerSecret, Shard, ShardIds};
 use crate::stamp::Stamp;
 use crate::timers::Timers;
@@ -20,11 +21,14 @@ use crate::timers::Timers;
 mod admission;
 mod arrival;
 mod guard;
+mod holding;
 mod messages;
 mod slot;
 
 pub use admission::{Admission, Attempt, Verdict};
 use guard::{Guard, Weight};
+use holding::AtWork;
+pub use holding::{MemoryLimit, Spare};
 pub use messages::{OpenError, SendError};
 use slot::Slot;
 
@@ -48,9 +52,13 @@ pub struct Engine {
     events: VecDeque<Event>,
     ready: VecDeque<ConnId>,
     responses: VecDeque<Response>,
-    arena: Arena,
+    /// For packets that came, and for messages to be sent.
+    packets: Arena,
+    messages: Arena,
     scratch: Vec<u8>,
     count_frames: bool,
+    memory: Option<MemoryLimit>,
+    silence: Option<Duration>,
 }
 
 /// Names one connection of one [`Engine`]; never used again after the connection is gone.
@@ -133,9 +141,12 @@ impl Engine {
             events: VecDeque::new(),
             ready: VecDeque::new(),
             responses: VecDeque::new(),
-            arena: Arena::default(),
+            packets: Arena::default(),
+            messages: Arena::default(),
             scratch: Vec::new(),
             count_frames: false,
+            memory: None,
+            silence: None,
         }
     }
 
@@ -147,9 +158,34 @@ impl Engine {
 
     /// As [`Self::count_frames`], for this connection, from its next packet on.
     pub fn count_frames_of(&mut self, id: ConnId) {
-        if let Some(slot) = slot(&mut self.slots, id) {
+        if let Some(slot) = entry(&mut self.slots, id) {
             slot.count_frames = true;
         }
+    }
+
+    /// Ends every accepted connection that holds more memory than `limit` allows: for that, the program's
+    /// allocator is to be [`Counted`](crate::Counted). Their end is an [`Event::Closed`] with
+    /// [`CloseReason::Memory`].
+    pub fn limit_memory(&mut self, limit: MemoryLimit) {
+        self.memory = Some(limit);
+    }
+
+    /// Forgets an accepted connection from which nothing has come for `time`. QUIC's own idle timeout is as
+    /// long as the peer wants it: three times what it claims to need for an acknowledgement, or has needed.
+    pub fn limit_silence(&mut self, time: Duration) {
+        self.silence = Some(time);
+    }
+
+    /// Bytes that an accepted connection holds, as far as its thread's allocator knows.
+    pub fn memory_of(&mut self, id: ConnId) -> usize {
+        entry(&mut self.slots, id).map_or(0, |slot| slot.memory())
+    }
+
+    /// Puts what the caller has allocated (less what it has freed) for a connection while it did `work` on
+    /// that connection's account.
+    pub fn on_account_of<T>(&mut self, id: ConnId, work: impl FnOnce() -> T) -> T {
+        let _at_work = slot(&mut self.slots, id);
+        work()
     }
 
     /// Accepts no further connections; those there are go on.
@@ -170,7 +206,7 @@ impl Engine {
         server_name: &str,
     ) -> Result<ConnId, ConnectError> {
         let (handle, conn) = self.endpoint.connect(now, config, remote, server_name)?;
-        let id = self.insert(handle, conn, None);
+        let id = self.insert(now, handle, conn, None, 0);
         self.mark_ready(id);
         Ok(id)
     }
@@ -182,25 +218,33 @@ impl Engine {
     /// can be sent at once; `Connected` tells whether the server read them. It may refuse silently:
     /// keep what is needed to ask again.
     pub fn may_send_early(&mut self, id: ConnId) -> bool {
-        slot(&mut self.slots, id)
+        entry(&mut self.slots, id)
             .is_some_and(|slot| slot.conn.is_handshaking() && slot.conn.has_0rtt())
     }
 
     /// Runs the timers that are due. Poll events and packets after it.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((at, id)) = self.timers.expire(now) {
-            let Some(slot) = slot(&mut self.slots, id) else {
+            let Some(mut slot) = slot(&mut self.slots, id) else {
                 continue;
             };
             if !slot.armed.expired(at) {
                 continue;
             }
-            if slot.conn.poll_timeout().is_some_and(|due| due <= now) {
+            if slot
+                .forgotten_at(self.silence)
+                .is_some_and(|due| due <= now)
+            {
+                drop(slot);
+                self.forget(id, CloseReason::TimedOut);
+            } else if slot.conn.poll_timeout().is_some_and(|due| due <= now) {
                 slot.conn.handle_timeout(now);
                 slot.follow();
-                self.drive(id, Stamp::user(crate::stamp::now()));
+                drop(slot);
+                self.drive(now, id, Stamp::user(crate::stamp::now()));
             } else {
-                self.settle(id);
+                drop(slot);
+                self.settle(now, id);
             }
         }
     }
@@ -235,9 +279,9 @@ impl Engine {
                 return Some(outgoing);
             }
             self.ready.pop_front();
-            if let Some(slot) = slot(&mut self.slots, id) {
+            if let Some(slot) = entry(&mut self.slots, id) {
                 slot.queued = false;
-                self.settle(id);
+                self.settle(now, id);
             }
         }
         None
@@ -246,22 +290,21 @@ impl Engine {
     /// Tells a client's connection that its packets leave from another address from now on: it goes
     /// on under a connection ID that the old path has not seen, and measures the new path (C6).
     pub fn address_changed(&mut self, id: ConnId) {
-        if let Some(slot) = slot(&mut self.slots, id) {
-            slot.conn.local_address_changed();
+        let changed = self.with(id, |slot| slot.conn.local_address_changed());
+        if changed.is_some() {
             self.mark_ready(id);
         }
     }
 
     /// Closes a connection; the next packets polled tell the peer so.
     pub fn close(&mut self, now: Instant, id: ConnId, code: u32, reason: &'static str) {
-        if let Some(slot) = slot(&mut self.slots, id) {
-            slot.conn.close(
-                now,
-                VarInt::from_u32(code),
-                Bytes::from_static(reason.as_bytes()),
-            );
+        let reason = Bytes::from_static(reason.as_bytes());
+        let closed = self.with(id, |slot| {
+            slot.conn.close(now, VarInt::from_u32(code), reason);
+        });
+        if closed.is_some() {
             self.mark_ready(id);
-            self.settle(id);
+            self.settle(now, id);
         }
     }
 
@@ -283,11 +326,14 @@ impl Engine {
         self.endpoint.open_connections()
     }
 
+    /// `memory`: what it took to make it.
     fn insert(
         &mut self,
+        now: Instant,
         handle: ConnectionHandle,
         conn: Connection,
         guard: Option<Guard>,
+        memory: isize,
     ) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
         // The index of a slab that could hold 2^32 connections would not fit in memory.
@@ -299,56 +345,119 @@ impl Engine {
         if self.slots.len() <= handle.0 {
             self.slots.resize_with(handle.0 + 1, || None);
         }
-        self.slots[handle.0] = Some(Box::new(Slot::new(id, conn, guard, self.count_frames)));
+        let before = memory::held();
+        let mut slot = Box::new(Slot::new(id, now, conn, guard, self.count_frames));
+        slot.memory = memory + memory::change(before, memory::held());
+        self.slots[handle.0] = Some(slot);
         id
     }
 
     /// Turns what the connection has to say into events, all with the stamp of one packet.
-    fn drive(&mut self, id: ConnId, stamp: Stamp) {
-        let Some(slot) = slot(&mut self.slots, id) else {
+    fn drive(&mut self, now: Instant, id: ConnId, stamp: Stamp) {
+        let Some(mut slot) = slot(&mut self.slots, id) else {
             return;
         };
         slot.drain(stamp, &mut self.events);
+        drop(slot);
         self.mark_ready(id);
-        self.settle(id);
+        self.settle(now, id);
     }
 
     /// Exchanges endpoint events, arms the timer, and frees the slot of a connection that ended.
-    fn settle(&mut self, id: ConnId) {
-        let Some(slot) = slot(&mut self.slots, id) else {
+    fn settle(&mut self, now: Instant, id: ConnId) {
+        let Some(mut slot) = slot(&mut self.slots, id) else {
             return;
         };
         let handle = ConnectionHandle(id.index as usize);
+        let mut replied = false;
         while let Some(event) = slot.conn.poll_endpoint_events() {
-            if let Some(reply) = self.endpoint.handle_event(handle, event) {
+            let reply = memory::on_shared_table(|| self.endpoint.handle_event(handle, event));
+            if let Some(reply) = reply {
                 slot.conn.handle_event(reply);
-                self.mark_ready(id);
-                return self.settle(id);
+                replied = true;
             }
         }
         if slot.conn.is_drained() {
-            // The caller accepted it and may keep books on it.
-            if slot.guard.is_some() && !slot.told {
-                let reason = CloseReason::Local;
-                self.events.push_back(Event::Closed { conn: id, reason });
-            }
-            self.slots[id.index as usize] = None;
+            drop(slot);
+            return self.free(id, CloseReason::Local);
+        }
+        if slot.conn.is_closed() && slot.over_since.is_none() {
+            slot.over_since = Some(now);
+        }
+        let due = [slot.conn.poll_timeout(), slot.forgotten_at(self.silence)];
+        if let Some(at) = due.into_iter().flatten().min() {
+            memory::uncounted(|| self.timers.arm(id, &mut slot.armed, at));
+        }
+        let (over, queued) = (slot.over_since.is_some(), slot.queued);
+        drop(slot);
+        if replied {
+            self.mark_ready(id);
+        }
+        self.weigh(now, id, over, queued);
+    }
+
+    /// Ends the connection if it holds more memory than it may, and forgets it when that has been told.
+    fn weigh(&mut self, now: Instant, id: ConnId, over: bool, queued: bool) {
+        let Some(limit) = &self.memory else {
+            return;
+        };
+        let Some(slot) = entry(&mut self.slots, id).filter(|slot| slot.guard.is_some()) else {
+            return;
+        };
+        if slot.expelled && !queued {
+            return self.forget(id, CloseReason::Memory);
+        }
+        if over || limit.allows(slot.memory(), &mut slot.drawn) {
             return;
         }
-        if let Some(at) = slot.conn.poll_timeout() {
-            self.timers.arm(id, &mut slot.armed, at);
+        slot.expelled = true;
+        slot.told = true;
+        self.events.push_back(Event::Closed {
+            conn: id,
+            reason: CloseReason::Memory,
+        });
+        self.close(now, id, 0, "the connection holds too much memory");
+    }
+
+    /// Frees the connection although QUIC would remember it for longer.
+    fn forget(&mut self, id: ConnId, reason: CloseReason) {
+        let handle = ConnectionHandle(id.index as usize);
+        self.endpoint.handle_event(handle, EndpointEvent::drained());
+        self.free(id, reason);
+    }
+
+    fn free(&mut self, id: ConnId, reason: CloseReason) {
+        let Some(slot) = entry(&mut self.slots, id) else {
+            return;
+        };
+        // The caller accepted it and may keep books on it.
+        if slot.guard.is_some() {
+            if !slot.told {
+                self.events.push_back(Event::Closed { conn: id, reason });
+            }
+            self.events.push_back(Event::Forgotten { conn: id });
         }
+        if let Some(limit) = &self.memory {
+            limit.give_back(&mut slot.drawn);
+        }
+        self.slots[id.index as usize] = None;
+    }
+
+    /// Calls into a connection, if it is there.
+    fn with<T>(&mut self, id: ConnId, work: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        slot(&mut self.slots, id).map(|mut slot| work(&mut slot))
     }
 
     fn mark_ready(&mut self, id: ConnId) {
-        if let Some(slot) = slot(&mut self.slots, id).filter(|slot| !slot.queued) {
+        if let Some(slot) = entry(&mut self.slots, id).filter(|slot| !slot.queued) {
             slot.queued = true;
             self.ready.push_back(id);
         }
     }
 
     fn transmit_of(&mut self, id: ConnId, now: Instant, buffer: &mut Vec<u8>) -> Option<Outgoing> {
-        let slot = slot(&mut self.slots, id)?;
+        let mut slot = slot(&mut self.slots, id)?;
+        let slot = &mut *slot;
         loop {
             buffer.clear();
             if let Some(guard) = &mut slot.guard {
@@ -384,7 +493,13 @@ impl Engine {
     }
 }
 
-fn slot(slots: &mut [Option<Box<Slot>>], id: ConnId) -> Option<&mut Slot> {
+/// A connection, to call into it: what it allocates until the result is dropped is on its account.
+fn slot(slots: &mut [Option<Box<Slot>>], id: ConnId) -> Option<AtWork<'_>> {
+    entry(slots, id).map(AtWork::new)
+}
+
+/// A connection, to look at or keep books on.
+fn entry(slots: &mut [Option<Box<Slot>>], id: ConnId) -> Option<&mut Slot> {
     slots
         .get_mut(id.index as usize)?
         .as_deref_mut()

@@ -57,6 +57,12 @@ pub enum Event {
         /// Why.
         reason: CloseReason,
     },
+    /// Nothing is left of a connection that was accepted. Told once of each, after [`Self::Closed`]:
+    /// until then what it holds is held.
+    Forgotten {
+        /// The connection.
+        conn: ConnId,
+    },
 }
 
 impl Event {
@@ -67,7 +73,8 @@ impl Event {
             | Self::Datagram { conn, .. }
             | Self::Stream { conn, .. }
             | Self::StreamAborted { conn, .. }
-            | Self::Closed { conn, .. } => *conn,
+            | Self::Closed { conn, .. }
+            | Self::Forgotten { conn } => *conn,
         }
     }
 }
@@ -119,6 +126,8 @@ pub enum CloseReason {
     Reset,
     /// The peer speaks no QUIC version we know.
     Version,
+    /// The peer made this side hold more memory for it than may be.
+    Memory,
 }
 
 impl CloseReason {

@@ -8,8 +8,8 @@
 //!                                                                 Socket::departures -> kernel TX time
 //! ```
 //!
-//! * [`Socket`] owns one UDP socket and the kernel's receive and transmit stamps;
-//!   the only `unsafe` of this crate is in its `sys` module.
+//! * [`Socket`] owns one UDP socket and the kernel's receive and transmit stamps; the `unsafe` of this
+//!   crate is in its `sys` module, and in [`Counted`], an allocator that counts.
 //! * [`Engine`] owns the QUIC state of any number of connections and does no input or output:
 //!   time and packets come in as arguments, packets and [`Event`]s go out as values.
 //! * [`Group`] and [`Shard`] spread one address over several sockets and engines, by connection ID.
@@ -23,6 +23,7 @@
 mod arena;
 mod engine;
 mod event;
+mod memory;
 mod shard;
 mod socket;
 mod stamp;
@@ -31,9 +32,11 @@ pub mod tls;
 mod transport;
 
 pub use engine::{
-    Admission, Attempt, Carries, ConnId, Engine, OpenError, Outgoing, SendError, Verdict,
+    Admission, Attempt, Carries, ConnId, Engine, MemoryLimit, OpenError, Outgoing, SendError,
+    Spare, Verdict,
 };
 pub use event::{CloseReason, EarlyData, Event};
+pub use memory::{Counted, held};
 pub use quinn_proto::{ClientConfig, ConnectError, Dir, ServerConfig, Side, StreamId};
 pub use shard::{Generation, Group, MAX_SHARDS, ServerSecret, Shard};
 pub use socket::{

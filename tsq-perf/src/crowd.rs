@@ -451,6 +451,8 @@ impl Clients {
                 self.partial.remove(&(conn, stream));
                 self.refuse(port, index, "stream_aborted")?;
             }
+            // Told of accepted connections only.
+            Event::Forgotten { .. } => {}
             Event::Closed { conn, reason } => {
                 self.partial.retain(|(owner, _), _| *owner != conn);
                 self.end(index, &crate::words(&reason));

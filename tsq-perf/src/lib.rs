@@ -53,7 +53,7 @@ use tsq_net::CloseReason;
 /// Why a connection ended, as few words.
 pub(crate) fn words(reason: &CloseReason) -> String {
     match reason {
-        CloseReason::Local => "closed by us".into(),
+        CloseReason::Local | CloseReason::Memory => "closed by us".into(),
         CloseReason::ByPeer { reason, code } => {
             format!("closed by the server: {reason} (code {code})")
         }

@@ -266,7 +266,7 @@ fn act(
             stamp,
             ..
         } => judge(attempt, &data, stamp.time, what),
-        Event::Stream { .. } => return Ok(None),
+        Event::Stream { .. } | Event::Forgotten { .. } => return Ok(None),
         Event::StreamAborted { .. } => Err("stream_aborted".into()),
         Event::Closed { reason, .. } => Err(crate::words(&reason)),
     };

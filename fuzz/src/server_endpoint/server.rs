@@ -153,7 +153,7 @@ impl Server {
                 }
             }
             Event::StreamAborted { conn, stream, .. } => self.streams.forget(conn, stream),
-            Event::Connected { .. } => {}
+            Event::Connected { .. } | Event::Forgotten { .. } => {}
             Event::Closed { conn, .. } => self.streams.forget_connection(conn),
         }
     }

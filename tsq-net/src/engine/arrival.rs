@@ -3,11 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use quinn_proto::{ConnectionEvent, ConnectionHandle, DatagramEvent, Incoming};
+use bytes::BytesMut;
+use quinn_proto::{ConnectionEvent, ConnectionHandle, DatagramEvent, Endpoint, Incoming};
 
 use super::admission::{Admission, Attempt, Everybody, Verdict};
 use super::guard::Guard;
-use super::{ConnId, Engine, slot};
+use super::holding::AtWork;
+use super::{ConnId, Engine, entry, slot};
+use crate::memory;
 use crate::stamp::Stamp;
 
 impl Engine {
@@ -36,7 +39,8 @@ impl Engine {
         stamp: Stamp,
         admission: &mut impl Admission,
     ) {
-        let data = self.arena.copy(bytes);
+        self.settle_kept_packet();
+        let data = self.packets.copy(bytes);
         self.scratch.clear();
         match self
             .endpoint
@@ -44,20 +48,29 @@ impl Engine {
         {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let packet = Received {
-                    event,
+                    now,
+                    local_ip,
                     stamp,
                     from: remote,
-                    len: bytes.len(),
-                    first: bytes.first().copied().unwrap_or_default(),
-                    servers_only: is_retry_or_versions(bytes),
+                    bytes,
                 };
-                self.connection_packet(handle, packet);
+                self.connection_packet(handle, event, &packet);
             }
             Some(DatagramEvent::NewConnection(incoming)) => {
                 self.admit(now, incoming, bytes.len(), stamp, admission);
             }
             Some(DatagramEvent::Response(transmit)) => self.respond(&transmit),
             None => {}
+        }
+    }
+
+    /// Who keeps a piece of the last packet has it on its account from now on.
+    fn settle_kept_packet(&mut self) {
+        if let Some(kept) = self.packets.kept()
+            && let Some(slot) = entry(&mut self.slots, kept.by)
+        {
+            slot.memory += kept.bytes.cast_signed();
+            slot.keeps_packets = true;
         }
     }
 
@@ -77,8 +90,9 @@ impl Engine {
         match admission.admit(now, &attempt) {
             Verdict::Accept => {
                 if let Some(conn) = self.accept(now, incoming, &attempt, len) {
+                    self.packets.used_by(conn);
                     admission.accepted(now, conn, &attempt);
-                    self.drive(conn, stamp);
+                    self.drive(now, conn, stamp);
                 }
             }
             Verdict::Retry if attempt.may_retry => {
@@ -102,10 +116,13 @@ impl Engine {
         attempt: &Attempt,
         len: usize,
     ) -> Option<ConnId> {
+        let before = memory::held();
         match self.endpoint.accept(incoming, now, &mut self.scratch, None) {
             Ok((handle, conn)) => {
+                // More is a table of the endpoint's that has grown.
+                let memory = memory::change(before, memory::held()).min(FIRST);
                 let guard = Guard::new(attempt.remote, len, attempt.validated);
-                Some(self.insert(handle, conn, Some(guard)))
+                Some(self.insert(now, handle, conn, Some(guard), memory))
             }
             Err(error) => {
                 if let Some(transmit) = error.response {
@@ -116,58 +133,105 @@ impl Engine {
         }
     }
 
-    fn connection_packet(&mut self, handle: ConnectionHandle, packet: Received) {
-        let Some(slot) = self.slots.get_mut(handle.0).and_then(Option::as_mut) else {
+    fn connection_packet(
+        &mut self,
+        handle: ConnectionHandle,
+        event: ConnectionEvent,
+        packet: &Received<'_>,
+    ) {
+        let Some(slot) = self.slots.get_mut(handle.0).and_then(Option::as_deref_mut) else {
             return;
         };
-        let id = slot.id;
+        let (id, now, len) = (slot.id, packet.now, packet.bytes.len());
+        self.packets.used_by(id);
+        slot.heard = now;
         if let Some(guard) = &mut slot.guard {
-            guard.received(packet.from, packet.len);
+            guard.received(packet.from, len);
         }
-        if packet.servers_only && slot.conn.side().is_server() {
+        if is_retry_or_versions(packet.bytes) && slot.conn.side().is_server() {
             // quinn-proto would end the connection, and anyone who saw its packets could send this.
             return;
         }
+        let first = packet.bytes.first().copied().unwrap_or_default();
         // A forged one only makes the caller ask again.
-        slot.retried |= packet.first & LONG_TYPE == RETRY;
-        if packet.first & LONG_HEADER == 0 && slot.conn.is_handshaking() {
-            // quinn-proto drops these; the sender would have to ask again.
-            if slot.held.len() < HELD_PACKETS {
-                slot.held.push((packet.event, packet.stamp, packet.len));
-            }
+        slot.retried |= first & LONG_TYPE == RETRY;
+        let overtakes = first & LONG_HEADER == 0 && slot.conn.is_handshaking();
+        let full = slot.held_bytes + len > HELD_BYTES || slot.held.len() >= HELD_PACKETS;
+        if overtakes && full {
             return;
         }
-        slot.handle(packet.event, packet.len);
-        self.drive(id, packet.stamp);
-        self.release_held(id);
+        let mut slot = AtWork::new(slot);
+        let event = if overtakes || slot.keeps_packets {
+            drop(event);
+            let Some(event) = again(&mut self.endpoint, packet, &mut self.scratch) else {
+                return;
+            };
+            event
+        } else {
+            event
+        };
+        if overtakes {
+            // quinn-proto drops these; the sender would have to ask again.
+            slot.held.push((event, packet.stamp, len));
+            slot.held_bytes += len;
+            return;
+        }
+        slot.handle(event, len);
+        drop(slot);
+        self.drive(now, id, packet.stamp);
+        self.release_held(now, id);
     }
 
-    fn release_held(&mut self, id: ConnId) {
-        let Some(slot) = slot(&mut self.slots, id) else {
+    fn release_held(&mut self, now: Instant, id: ConnId) {
+        let Some(mut slot) = slot(&mut self.slots, id) else {
             return;
         };
         if slot.held.is_empty() || slot.conn.is_handshaking() {
             return;
         }
-        for (event, stamp, len) in std::mem::take(&mut slot.held) {
-            if let Some(slot) = self::slot(&mut self.slots, id) {
-                slot.handle(event, len);
-                self.drive(id, stamp);
+        slot.held_bytes = 0;
+        let held = std::mem::take(&mut slot.held);
+        drop(slot);
+        for (event, stamp, len) in held {
+            if self.with(id, |slot| slot.handle(event, len)).is_some() {
+                self.drive(now, id, stamp);
             }
         }
     }
 }
 
+/// The same packet once more, in memory of its own that is as long as it: for who may keep a piece of it.
+fn again(
+    endpoint: &mut Endpoint,
+    packet: &Received<'_>,
+    scratch: &mut Vec<u8>,
+) -> Option<ConnectionEvent> {
+    let data = BytesMut::from(packet.bytes);
+    match endpoint.handle(
+        packet.now,
+        packet.from,
+        packet.local_ip,
+        None,
+        data,
+        scratch,
+    )? {
+        DatagramEvent::ConnectionEvent(_, event) => Some(event),
+        // It was for a connection a moment ago.
+        DatagramEvent::NewConnection(incoming) => {
+            endpoint.ignore(incoming);
+            None
+        }
+        DatagramEvent::Response(_) => None,
+    }
+}
+
 /// A packet for a connection.
-struct Received {
-    event: ConnectionEvent,
+struct Received<'a> {
+    now: Instant,
+    local_ip: Option<IpAddr>,
     stamp: Stamp,
     from: SocketAddr,
-    len: usize,
-    /// The packet's first byte.
-    first: u8,
-    /// Of a kind that only servers send, and that nothing proves to be whole.
-    servers_only: bool,
+    bytes: &'a [u8],
 }
 
 /// The bit of a packet's first byte that marks a long header (RFC 9000, section 17).
@@ -187,5 +251,10 @@ fn is_retry_or_versions(bytes: &[u8]) -> bool {
 const LONG_TYPE: u8 = 0xb0;
 const RETRY: u8 = 0xb0;
 
-/// Packets kept per connection until its handshake is complete; a client asks a handful at once.
+/// Packets kept per connection until its handshake is complete, and their bytes; a client asks a handful at
+/// once, in packets of 60.
 const HELD_PACKETS: usize = 16;
+const HELD_BYTES: usize = 4096;
+
+/// A connection takes at most this, in bytes, when its first packet has been looked at.
+const FIRST: isize = 64 * 1024;

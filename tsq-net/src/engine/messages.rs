@@ -1,10 +1,12 @@
 //! What a caller sends on a connection.
 
+use bytes::Bytes;
 use quinn_proto::{Dir, SendDatagramError, StreamId, VarInt};
 
 use super::slot::Slot;
-use super::{ConnId, Engine, slot};
+use super::{ConnId, Engine, entry, slot};
 use crate::event::Event;
+use crate::memory;
 
 /// Why a message was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +34,19 @@ impl Engine {
     /// # Errors
     /// See [`SendError`].
     pub fn send_datagram(&mut self, id: ConnId, message: &[u8]) -> Result<(), SendError> {
-        let slot = slot(&mut self.slots, id).ok_or(SendError::Closed)?;
+        self.settle_kept_message();
+        let mut slot = slot(&mut self.slots, id).ok_or(SendError::Closed)?;
         if slot.conn.is_closed() {
             return Err(SendError::Closed);
         }
-        let message = self.arena.copy(message).freeze();
+        let message = if slot.has_unsent_datagrams() {
+            // It waits, maybe for long: in memory of its own.
+            Bytes::copy_from_slice(message)
+        } else {
+            let message = memory::uncounted(|| self.messages.copy(message).freeze());
+            self.messages.used_by(id);
+            message
+        };
         match slot.conn.datagrams().send(message, true) {
             Ok(()) => {}
             Err(SendDatagramError::UnsupportedByPeer | SendDatagramError::Disabled) => {
@@ -46,13 +56,23 @@ impl Engine {
                 return Err(SendError::TooLarge);
             }
         }
+        drop(slot);
         self.mark_ready(id);
         Ok(())
     }
 
+    /// Who has not sent the last message yet keeps its memory.
+    fn settle_kept_message(&mut self) {
+        if let Some(kept) = self.messages.kept()
+            && let Some(slot) = entry(&mut self.slots, kept.by)
+        {
+            slot.memory += kept.bytes.cast_signed();
+        }
+    }
+
     /// Whether datagrams queued earlier have not left yet: congestion control holds them back.
     pub fn has_unsent_datagrams(&mut self, id: ConnId) -> bool {
-        slot(&mut self.slots, id).is_some_and(Slot::has_unsent_datagrams)
+        entry(&mut self.slots, id).is_some_and(Slot::has_unsent_datagrams)
     }
 
     /// Opens a bidirectional stream, writes `message` and, if `finish`, ends our side.
@@ -65,7 +85,7 @@ impl Engine {
         message: &[u8],
         finish: bool,
     ) -> Result<StreamId, OpenError> {
-        let slot = slot(&mut self.slots, id).ok_or(OpenError::Closed)?;
+        let mut slot = slot(&mut self.slots, id).ok_or(OpenError::Closed)?;
         if slot.conn.is_closed() {
             return Err(OpenError::Closed);
         }
@@ -74,6 +94,7 @@ impl Engine {
             .streams()
             .open(Dir::Bi)
             .ok_or(OpenError::NotAllowed)?;
+        drop(slot);
         self.send_stream(id, stream, message, finish)
             .map_err(|_| OpenError::Closed)?;
         Ok(stream)
@@ -90,7 +111,7 @@ impl Engine {
         message: &[u8],
         finish: bool,
     ) -> Result<(), SendError> {
-        let slot = slot(&mut self.slots, id).ok_or(SendError::Closed)?;
+        let mut slot = slot(&mut self.slots, id).ok_or(SendError::Closed)?;
         let mut sender = slot.conn.send_stream(stream);
         let written = sender.write(message).map_err(|_| SendError::Closed)?;
         if written < message.len() {
@@ -101,15 +122,16 @@ impl Engine {
         if finish {
             sender.finish().map_err(|_| SendError::Closed)?;
         }
+        drop(slot);
         self.mark_ready(id);
         Ok(())
     }
 
     /// Tells the peer that we read no more of `stream`: it can be forgotten on both sides.
     pub fn stop_stream(&mut self, id: ConnId, stream: StreamId) {
-        if let Some(slot) = slot(&mut self.slots, id) {
-            // An error means the stream is gone already.
-            let _ = slot.conn.recv_stream(stream).stop(VarInt::from_u32(0));
+        // An error means the stream is gone already.
+        let stop = |slot: &mut Slot| slot.conn.recv_stream(stream).stop(VarInt::from_u32(0)).ok();
+        if self.with(id, stop).is_some() {
             // Pieces of it that are waiting to be looked at are not wanted either.
             self.events.retain(|event| {
                 !matches!(event, Event::Stream { conn, stream: other, .. } if *conn == id && *other == stream)
@@ -120,15 +142,20 @@ impl Engine {
 
     /// Gives up our side of `stream`.
     pub fn reset_stream(&mut self, id: ConnId, stream: StreamId) {
-        if let Some(slot) = slot(&mut self.slots, id) {
-            // An error means the stream is gone already.
-            let _ = slot.conn.send_stream(stream).reset(VarInt::from_u32(0));
+        // An error means the stream is gone already.
+        let reset = |slot: &mut Slot| {
+            slot.conn
+                .send_stream(stream)
+                .reset(VarInt::from_u32(0))
+                .ok()
+        };
+        if self.with(id, reset).is_some() {
             self.mark_ready(id);
         }
     }
 
     /// The longest datagram the peer takes; None when it takes none (C5).
     pub fn max_datagram(&mut self, id: ConnId) -> Option<usize> {
-        slot(&mut self.slots, id)?.conn.datagrams().max_size()
+        entry(&mut self.slots, id)?.conn.datagrams().max_size()
     }
 }

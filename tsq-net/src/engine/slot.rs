@@ -21,6 +21,8 @@ pub(super) struct Slot {
     pub(super) queued: bool,
     /// Packets that overtook the end of the handshake, with their stamps and lengths.
     pub(super) held: Vec<(ConnectionEvent, Stamp, usize)>,
+    /// The sum of the lengths.
+    pub(super) held_bytes: usize,
     /// The server asked this client to begin again: what was sent early it never read.
     pub(super) retried: bool,
     /// On a server: what may be sent where.
@@ -29,6 +31,18 @@ pub(super) struct Slot {
     pub(super) told: bool,
     /// Whether to fill [`Outgoing::carries`].
     pub(super) count_frames: bool,
+    /// When the last packet for it came.
+    pub(super) heard: Instant,
+    /// Since when it is closed, from either side.
+    pub(super) over_since: Option<Instant>,
+    /// It was closed for what it holds.
+    pub(super) expelled: bool,
+    /// Bytes it has allocated and not freed. Below zero if it frees what others have allocated.
+    pub(super) memory: isize,
+    /// Bytes of the spare that it has drawn.
+    pub(super) drawn: usize,
+    /// It has kept a packet's memory before: further packets get their own, as long as they are.
+    pub(super) keeps_packets: bool,
     /// Room for datagrams to be sent while none is waiting.
     all_room: usize,
 }
@@ -36,6 +50,7 @@ pub(super) struct Slot {
 impl Slot {
     pub(super) fn new(
         id: ConnId,
+        now: Instant,
         mut conn: Connection,
         guard: Option<Guard>,
         count_frames: bool,
@@ -47,10 +62,17 @@ impl Slot {
             armed: Armed::default(),
             queued: false,
             held: Vec::new(),
+            held_bytes: 0,
             retried: false,
             guard,
             told: false,
             count_frames,
+            heard: now,
+            over_since: None,
+            expelled: false,
+            memory: 0,
+            drawn: 0,
+            keeps_packets: false,
             all_room,
         }
     }
@@ -60,6 +82,10 @@ impl Slot {
         while let Some(event) = self.conn.poll() {
             translate(self, event, stamp, events);
         }
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        usize::try_from(self.memory).unwrap_or(0)
     }
 
     pub(super) fn has_unsent_datagrams(&mut self) -> bool {
