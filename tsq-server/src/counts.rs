@@ -109,6 +109,8 @@ counts! {
     over_handshake_rate,
     /// Handshakes given up because they took too long.
     over_handshake_time,
+    /// Connections closed for the memory they took, each or all together.
+    over_memory,
     /// Requests not answered because their connection asks too fast.
     over_connection_rate,
     /// Requests not answered because all connections together ask too fast.
@@ -127,7 +129,7 @@ impl Counts {
     }
 
     /// How often each limit was reached, by its option's name.
-    pub fn by_limit(&self) -> [(&'static str, u64); 10] {
+    pub fn by_limit(&self) -> [(&'static str, u64); 11] {
         [
             ("max-connections", self.over_connections),
             ("max-connections-per-ipv4", self.over_v4),
@@ -137,6 +139,7 @@ impl Counts {
             ("max-handshakes", self.over_half_open),
             ("max-handshakes-per-second", self.over_handshake_rate),
             ("handshake-timeout", self.over_handshake_time),
+            ("max-connection-memory", self.over_memory),
             ("max-requests-per-connection", self.over_connection_rate),
             ("max-requests-per-second", self.over_request_rate),
         ]

@@ -10,6 +10,10 @@ use tsq_server::config::{ConfigError, Loaded};
 use tsq_server::log::Log;
 use tsq_server::run::run;
 
+/// So that what each connection holds is known, and limited.
+#[global_allocator]
+static ALLOCATOR: tsq_net::Counted = tsq_net::Counted;
+
 fn main() -> ExitCode {
     let loaded = match Loaded::from_words(std::env::args_os()) {
         Ok(loaded) => loaded,

@@ -151,7 +151,10 @@ pub fn run(loaded: &Loaded, log: &Log) -> Result<(), RunError> {
     }
     if args.check {
         reload::check(&settings).map_err(RunError::Load)?;
-        return print("configuration, certificate and keys are good\n");
+        return print(&format!(
+            "configuration, certificate and keys are good; memory: at most {}\n",
+            settings.memory_bound()
+        ));
     }
     match run_with(settings, log) {
         Err(ended @ RunError::Ended) => {
@@ -190,14 +193,13 @@ fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {
     confine(&settings);
     log.write_by_thread().map_err(RunError::Running)?;
     let resumed = tls::Resumed::default();
-    let mut config = tls::server_counting(
+    let config = tls::server_counting(
         reload.identities.clone(),
         reload.client_verifier(),
         settings.role,
         resumed.clone(),
     )
     .map_err(RunError::Tls)?;
-    config.token_key(secret.token_key());
     let holdover = settings.asking.holdover;
     let waits_for_sync = settings.asking.overrides.tells_of_a_reference();
     let watch = Watch::start(settings.asking, &signals).map_err(RunError::Running)?;
@@ -235,6 +237,8 @@ fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {
     }));
     let responder = respond(settings.metrics, taking_over, &metrics)?;
     report_timestamps();
+    let bound = settings.limits.memory_bound(services.len());
+    tracing::info!(at_most = %bound, "memory");
     let mut workers = shards::start(services, &signals).map_err(RunError::Running)?;
     let handed_over = HandedOver::default();
     for listener in listeners {

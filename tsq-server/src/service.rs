@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tsq_net::{
-    Batch, CloseReason, ConnId, Engine, ErrorReport, Event, SendOptions, ServerConfig, Socket,
-    Stamp, StampSource, StreamId, Wake, Waker, wait,
+    Batch, CloseReason, ConnId, Engine, ErrorReport, Event, MemoryLimit, SendOptions, ServerConfig,
+    Socket, Stamp, StampSource, StreamId, Wake, Waker, wait,
 };
 use tsq_proto::error::ErrorCode;
 use tsq_proto::{HostTime, Nonce};
@@ -15,7 +15,7 @@ use tsq_proto::{HostTime, Nonce};
 use crate::answer::{self, Answered, Earlier, MAX_ANSWER, Refused};
 use crate::counts::{Counters, Counts};
 use crate::departures::{Carrier, Departures};
-use crate::limits::{Gate, Limits, Shared};
+use crate::limits::{Gate, Limits, SHARE, Shared};
 use crate::rules::Rules;
 use crate::streams::{Complete, Progress, Streams};
 use crate::teller::Teller;
@@ -128,6 +128,12 @@ impl Service {
     #[must_use]
     pub fn limited(mut self, limits: &Limits, shards: usize, shared: Arc<Shared>) -> Self {
         let counters = Arc::clone(&self.counters);
+        self.engine.limit_memory(MemoryLimit {
+            share: SHARE,
+            most: limits.connection_memory,
+            spare: shared.spare(),
+        });
+        self.engine.limit_silence(limits.silence);
         self.gate = Gate::new(limits, shards, shared, counters, Instant::now());
         self
     }
@@ -261,7 +267,11 @@ impl Service {
                     stamp,
                 } => {
                     let key = (conn, stream);
-                    match self.streams.receive(now, key, &data, finished, stamp.time) {
+                    let (streams, arrived) = (&mut self.streams, stamp.time);
+                    let progress = self.engine.on_account_of(conn, || {
+                        streams.receive(now, key, &data, finished, arrived)
+                    });
+                    match progress {
                         Progress::Complete(request) => {
                             self.count_stamp(stamp);
                             self.answer_stream(now, key, &request);
@@ -285,6 +295,7 @@ impl Service {
                     self.streams.forget_connection(conn);
                     self.departures.forget(conn);
                 }
+                Event::Forgotten { conn } => self.gate.forgotten(conn),
             }
             self.flush(now);
         }
@@ -395,6 +406,10 @@ impl Service {
             CloseReason::TimedOut => &counters.closed_idle,
             CloseReason::Tls { .. } | CloseReason::Transport { .. } | CloseReason::Version => {
                 &counters.closed_by_error
+            }
+            CloseReason::Memory => {
+                counters.over_memory.count();
+                &counters.closed_by_server
             }
             CloseReason::Local => &counters.closed_by_server,
         };

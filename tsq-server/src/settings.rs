@@ -10,7 +10,7 @@ use tsq_net::MAX_SHARDS;
 use tsq_net::Role;
 
 use crate::args::Args;
-use crate::limits::Limits;
+use crate::limits::{Limits, MemoryBound};
 use crate::own_clock::{Asking, Overrides};
 use crate::rules::Rules;
 use crate::teller::Teller;
@@ -129,6 +129,11 @@ impl Settings {
             annotations: args.annotate.clone(),
             sandbox: !args.no_sandbox,
         })
+    }
+
+    /// What a server with these options takes of memory at most.
+    pub fn memory_bound(&self) -> MemoryBound {
+        self.limits.memory_bound(self.threads * self.listen.len())
     }
 
     /// What is legal but unwise, a sentence each.

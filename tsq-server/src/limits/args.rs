@@ -7,12 +7,12 @@ use tsq_net::Role;
 
 use super::{Limits, PerNetwork, Retry};
 
-/// What strangers may use. The defaults bound memory to about 400 MB, let a site with 1000 hosts
-/// behind one address in, and are not noticed by clients that want the time.
+/// What strangers may use. The defaults let a site with 1000 hosts behind one address in, and are not
+/// noticed by clients that want the time; [`MemoryBound`](super::MemoryBound) says what they come to.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Limits, for all threads together")]
 pub struct LimitArgs {
-    /// Connections at once; each takes about 18 KiB
+    /// Connections at once; each takes about 18 KiB, and up to 32 KiB
     #[arg(long, value_name = "N", default_value = "20000", value_parser = value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
@@ -68,6 +68,14 @@ pub struct LimitArgs {
     #[arg(long, value_name = "BYTES", default_value = "16384", value_parser = value_parser!(u32).range(2048..=1_048_576))]
     pub max_buffer: u32,
 
+    /// Bytes of memory that one connection may take; it is closed if it takes more
+    #[arg(long, value_name = "BYTES", default_value = "262144", value_parser = value_parser!(u32).range(65_536..))]
+    pub max_connection_memory: u32,
+
+    /// Bytes for all connections that take more than 32 KiB; who wants more when none is left is closed
+    #[arg(long, value_name = "BYTES", default_value = "67108864", value_parser = value_parser!(u32).range(1_048_576..))]
+    pub max_spare_memory: u32,
+
     /// A silent connection is forgotten after this time
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = value_parser!(u16).range(1..))]
     pub idle_timeout: u16,
@@ -82,6 +90,11 @@ pub enum RetryArg {
     Always,
     /// Never.
     Never,
+}
+
+/// Where a pointer has 16 bits there is no server.
+fn bytes(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 impl LimitArgs {
@@ -106,6 +119,9 @@ impl LimitArgs {
             retry_above: self.retry_above,
             connection_rate: self.max_requests_per_connection,
             request_rate: self.max_requests_per_second,
+            connection_memory: bytes(self.max_connection_memory),
+            spare_memory: bytes(self.max_spare_memory),
+            silence: Duration::from_secs(self.idle_timeout.into()),
         }
     }
 

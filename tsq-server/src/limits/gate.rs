@@ -38,6 +38,8 @@ struct Account {
     ip: IpAddr,
     /// Its handshake is under way.
     half_open: bool,
+    /// It is over, but not forgotten yet: it counts as before.
+    over: bool,
     /// It counts for its network.
     counted: bool,
     leaked: bool,
@@ -108,8 +110,15 @@ impl Gate {
         }
     }
 
-    /// A connection is over.
+    /// A connection is over. It counts until it is [forgotten](Self::forgotten): so long it holds what it held.
     pub fn closed(&mut self, conn: ConnId) {
+        if let Some(account) = account(&mut self.accounts, conn) {
+            account.over = true;
+        }
+    }
+
+    /// Nothing is left of a connection.
+    pub fn forgotten(&mut self, conn: ConnId) {
         let Some(account) = self
             .accounts
             .get_mut(conn.index())
@@ -152,12 +161,12 @@ impl Gate {
     /// The next connection whose handshake takes too long; it is to be closed.
     pub fn expire(&mut self, now: Instant) -> Option<ConnId> {
         while let Some(&(deadline, conn)) = self.deadlines.front() {
-            let half_open = account(&mut self.accounts, conn).filter(|account| account.half_open);
-            match half_open {
+            let under_way = account(&mut self.accounts, conn)
+                .filter(|account| account.half_open && !account.over);
+            match under_way {
                 Some(_) if deadline > now => return None,
                 Some(account) => {
-                    account.half_open = false;
-                    self.shared.half_open.fetch_sub(1, Ordering::Relaxed);
+                    account.over = true;
                     self.counters.over_handshake_time.count();
                     self.deadlines.pop_front();
                     return Some(conn);
@@ -261,6 +270,7 @@ impl Admission for Gate {
             conn,
             ip: attempt.remote.ip(),
             half_open: true,
+            over: false,
             counted: attempt.validated,
             leaked: self.leaked,
             requests: Bucket::default(),

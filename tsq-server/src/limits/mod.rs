@@ -6,7 +6,8 @@
 //! * [`Gate`] is one shard's: it decides about attempts and requests, without a lock and without
 //!   reading a clock. Rates are shared out: of N shards each has an Nth of them.
 //!
-//! Every table has its size from the beginning, or is bounded by the number of connections.
+//! Every table has its size from the beginning, or is bounded by the number of connections. What a connection
+//! holds is measured and limited, and [`MemoryBound`] is the sum of it all.
 //!
 //! An attempt over a limit is first asked to come again with a token (Retry, stateless), which a
 //! spoofed source cannot; then refused, unless the [`Leak`] lets it through. Only connections of
@@ -16,15 +17,20 @@ mod args;
 mod bucket;
 mod gate;
 mod leak;
+mod memory;
 mod prefixes;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use tsq_net::Spare;
 
 pub use args::{LimitArgs, RetryArg};
 pub use bucket::{Bucket, Rate};
 pub use gate::Gate;
 pub use leak::Leak;
+pub use memory::{MemoryBound, SHARE};
 pub use prefixes::{Network, PerNetwork, Prefixes};
 
 /// The limits of a server, all its shards together.
@@ -48,6 +54,12 @@ pub struct Limits {
     pub connection_rate: u32,
     /// Requests a second in all; 0: no limit.
     pub request_rate: u32,
+    /// Bytes that one connection may hold.
+    pub connection_memory: usize,
+    /// Bytes for all connections that hold more than their [`SHARE`].
+    pub spare_memory: usize,
+    /// How long nothing may come from a client.
+    pub silence: Duration,
 }
 
 /// When a client must show, by a Retry packet's token, that it reads at its address.
@@ -78,6 +90,9 @@ impl Limits {
         retry_above: u32::MAX,
         connection_rate: 0,
         request_rate: 0,
+        connection_memory: usize::MAX,
+        spare_memory: usize::MAX,
+        silence: Duration::from_secs(24 * 3600),
     };
 }
 
@@ -87,6 +102,7 @@ pub struct Shared {
     connections: AtomicU32,
     half_open: AtomicU32,
     prefixes: Prefixes,
+    spare: Arc<Spare>,
 }
 
 impl Shared {
@@ -96,10 +112,16 @@ impl Shared {
             connections: AtomicU32::new(0),
             half_open: AtomicU32::new(0),
             prefixes: Prefixes::new(&limits.per_network, limits.connections),
+            spare: Arc::new(Spare::new(limits.spare_memory)),
         }
     }
 
-    /// Connections now, those in their handshake included.
+    /// What connections that hold more than their share draw from.
+    pub fn spare(&self) -> Arc<Spare> {
+        Arc::clone(&self.spare)
+    }
+
+    /// Connections now, those in their handshake included, and those that are over but not forgotten yet.
     pub fn connections(&self) -> u32 {
         self.connections.load(Ordering::Relaxed)
     }

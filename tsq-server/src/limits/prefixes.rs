@@ -53,15 +53,11 @@ struct Level {
 impl Prefixes {
     /// Counters for `limits`, when there can be at most `connections` in all.
     pub fn new(limits: &PerNetwork, connections: u32) -> Self {
-        let level = |limit: u32| {
-            let full = connections / limit.max(1);
-            let width = full.saturating_mul(16).clamp(1 << 10, 1 << 16);
-            Level {
-                limit,
-                rows: (0..width.next_power_of_two())
-                    .map(|_| Default::default())
-                    .collect(),
-            }
+        let level = |limit: u32| Level {
+            limit,
+            rows: (0..width(limit, connections))
+                .map(|_| Default::default())
+                .collect(),
         };
         Self {
             levels: [
@@ -72,6 +68,13 @@ impl Prefixes {
             ],
             hash: RandomState::new(),
         }
+    }
+
+    /// What such counters take, in bytes.
+    pub fn bytes(limits: &PerNetwork, connections: u32) -> usize {
+        let limits = [limits.v4, limits.v6_64, limits.v6_56, limits.v6_48];
+        let widths = limits.map(|limit| usize::try_from(width(limit, connections)).unwrap_or(0));
+        widths.iter().sum::<usize>() * size_of::<[AtomicU32; ROWS]>()
     }
 
     /// The network of `ip` that has all it may have.
@@ -112,6 +115,13 @@ impl Prefixes {
             &rows[column][row]
         })
     }
+}
+
+/// Columns for networks that may have `limit` connections each, of so many.
+fn width(limit: u32, connections: u32) -> u32 {
+    let full = connections / limit.max(1);
+    let width = full.saturating_mul(16).clamp(1 << 10, 1 << 16);
+    width.next_power_of_two()
 }
 
 /// The networks an address is in, smallest first.

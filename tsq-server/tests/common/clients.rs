@@ -106,6 +106,7 @@ impl Clients {
             Event::StreamAborted { code, .. } => {
                 self.failures.push(format!("stream aborted with {code}"));
             }
+            Event::Forgotten { .. } => {}
             // Those that a client closed itself are not in the table any more.
             Event::Closed { conn, reason } => {
                 if let Some(Session { answered, .. }) = self.sessions.remove(&conn) {

@@ -20,7 +20,7 @@ const LIMITS: Limits = Limits {
     retry: Retry::Auto,
     retry_above: 10,
     connection_rate: 5,
-    request_rate: 0,
+    ..Limits::NONE
 };
 
 /// A gate, and connection ids as an engine hands them out.
@@ -133,7 +133,7 @@ fn an_address_has_what_it_may_have_and_by_chance_a_little_more() {
             Ok(conn) => {
                 let_in += 1;
                 assert!(fixture.gate.connected(conn), "the leak is meant");
-                fixture.gate.closed(conn);
+                fixture.gate.forgotten(conn);
             }
             Err(verdict) => assert!(matches!(verdict, Verdict::Refuse | Verdict::Ignore)),
         }
@@ -173,7 +173,7 @@ fn the_number_of_connections_has_no_hole() {
         assert!(refused.is_err(), "{n}");
     }
     assert_eq!(fixture.held(), (40, 0));
-    fixture.gate.closed(ConnId::for_tests(7));
+    fixture.gate.forgotten(ConnId::for_tests(7));
     fixture.now += Duration::from_secs(1);
     assert!(fixture.attempt([10, 2, 0, 1], true).is_ok());
 }
@@ -214,10 +214,48 @@ fn slow_handshakes_end_on_time_and_not_before() {
     assert_eq!(fixture.gate.expire(deadline), Some(slow));
     assert_eq!(fixture.gate.expire(deadline), None);
     assert_eq!(fixture.gate.next_deadline(), None);
-    assert_eq!(fixture.held(), (2, 0));
-    fixture.gate.closed(slow);
-    fixture.gate.closed(slow);
+    assert_eq!(fixture.held(), (2, 1));
+    fixture.gate.forgotten(slow);
+    fixture.gate.forgotten(slow);
     assert_eq!(fixture.held(), (1, 0));
+}
+
+#[test]
+fn closed_connection_counts_until_nothing_is_left_of_it() {
+    let mut fixture = Fixture::new(LIMITS);
+    let mine: Vec<ConnId> = (0..4)
+        .map(|_| fixture.attempt([10, 0, 0, 1], true).unwrap())
+        .collect();
+    for &conn in &mine {
+        assert!(fixture.gate.connected(conn));
+        fixture.gate.closed(conn);
+    }
+    assert_eq!(fixture.held(), (4, 0));
+    assert!(
+        fixture
+            .gate
+            .shared
+            .prefixes
+            .full([10, 0, 0, 1].into())
+            .is_some()
+    );
+    // Nor is a handshake that was closed given up once more.
+    let half = fixture.attempt([10, 0, 0, 2], true).unwrap();
+    fixture.gate.closed(half);
+    let late = fixture.now + Duration::from_secs(60);
+    assert_eq!(fixture.gate.expire(late), None);
+    for conn in mine {
+        fixture.gate.forgotten(conn);
+    }
+    assert_eq!(fixture.held(), (1, 1));
+    assert!(
+        fixture
+            .gate
+            .shared
+            .prefixes
+            .full([10, 0, 0, 1].into())
+            .is_none()
+    );
 }
 
 #[test]
@@ -274,20 +312,19 @@ proptest! {
                 4 => if !open.is_empty() {
                     let conn = open.swap_remove(usize::from(n) % open.len());
                     half.retain(|other| *other != conn);
-                    fixture.gate.closed(conn);
+                    fixture.gate.forgotten(conn);
                 },
                 _ => {
                     fixture.now += Duration::from_secs(u64::from(n));
-                    while let Some(conn) = fixture.gate.expire(fixture.now) {
-                        half.retain(|other| *other != conn);
-                    }
+                    // They count on until they are forgotten.
+                    while fixture.gate.expire(fixture.now).is_some() {}
                 }
             }
             prop_assert_eq!(fixture.held(), (open.len() as u32, half.len() as u32));
             prop_assert!(open.len() <= 40);
         }
         for conn in open {
-            fixture.gate.closed(conn);
+            fixture.gate.forgotten(conn);
         }
         prop_assert_eq!(fixture.held(), (0, 0));
         prop_assert!((0..5).all(|n| fixture.gate.shared.prefixes.full([10, 0, 0, n].into()).is_none()));
