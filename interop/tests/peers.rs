@@ -156,8 +156,7 @@ fn our_server_keeps_a_client_whose_address_changes() {
     }
 }
 
-/// More streams than a server would grant at first: the rest need credit given back for streams
-/// that their client never finished.
+/// More streams than a server would grant at first: the rest need credit given back.
 const STREAMS: u64 = 300;
 
 // tsq: F2 C2 E2
@@ -171,6 +170,33 @@ fn our_server_serves_the_field_stream_client_beyond_its_first_credit() {
         &["--insecure", "--count", &count],
     );
     assert_served(&outcome, STREAMS, "tsq/1");
+}
+
+// tsq: F2
+#[test]
+fn our_server_leaves_the_field_clients_side_of_a_stream_alone_until_it_ends_it() {
+    let server = Server::start(&[]);
+    let options = ["--insecure", "--count", "4", "--hold", "0.1"];
+    assert_served(&ask_as("stream_client.py", &server, &options), 4, "tsq/1");
+    let at_once = [&options[..], &["--pipelined"]].concat();
+    assert_served(&ask_as("stream_client.py", &server, &at_once), 4, "tsq/1");
+}
+
+#[test]
+fn our_server_gives_streams_back_to_a_client_that_never_ends_one() {
+    let server = Server::start(&[]);
+    let options = ["--insecure", "--count", "40", "--never-end"];
+    assert_served(&ask_as("stream_client.py", &server, &options), 40, "tsq/1");
+}
+
+#[test]
+fn our_server_gives_streams_back_to_a_client_that_began_requests_and_left_them() {
+    let server = Server::start(&["--max-streams", "8"]);
+    let options = ["--insecure", "--unfinished", "8", "--timeout", "25"];
+    // T1 is when the request was made: it waited for a place, and so the offset tells nothing.
+    let outcome = ask_as("stream_client.py", &server, &options);
+    assert_eq!(outcome.code, Some(0), "{outcome:#?}");
+    assert_eq!(outcome.json()["answered"], 1, "{outcome:#?}");
 }
 
 // tsq: C2

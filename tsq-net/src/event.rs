@@ -27,13 +27,13 @@ pub enum Event {
         /// When the UDP packet that carried it arrived.
         stamp: Stamp,
     },
-    /// Bytes arrived on a bidirectional stream, in order.
+    /// Bytes arrived on a bidirectional stream, in order; or the peer opened one.
     Stream {
         /// The connection.
         conn: ConnId,
         /// The stream.
         stream: StreamId,
-        /// The next bytes; empty if only the end arrived.
+        /// The next bytes; empty if only the end arrived, or nothing but the stream's number.
         data: Bytes,
         /// Whether the peer has finished its side.
         finished: bool,

@@ -69,6 +69,8 @@ counts! {
     dropped_datagrams,
     /// The same on streams, which were reset.
     dropped_streams,
+    /// Streams reset because their request did not come to its end in time.
+    unfinished_streams,
     /// Answers whose T2 is the kernel's.
     kernel_stamps,
     /// Answers whose T2 is not the kernel's.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tsq_net::{
     Batch, CloseReason, ConnId, Engine, ErrorReport, Event, MemoryLimit, SendOptions, ServerConfig,
-    Socket, Stamp, StampSource, StreamId, Wake, Waker, wait,
+    Socket, Stamp, StampSource, Wake, Waker, wait,
 };
 use tsq_proto::error::ErrorCode;
 use tsq_proto::{HostTime, Nonce};
@@ -17,7 +17,7 @@ use crate::counts::{Counters, Counts};
 use crate::departures::{Carrier, Departures};
 use crate::limits::{Gate, Limits, SHARE, Shared};
 use crate::rules::Rules;
-use crate::streams::{Complete, Progress, Streams};
+use crate::streams::{Complete, Due, Key, Known, Progress, Streams};
 use crate::teller::Teller;
 
 /// Serves one address, or a shard of it, until told to stop.
@@ -102,7 +102,7 @@ impl Service {
         Ok(Self {
             socket,
             engine,
-            streams: Streams::default(),
+            streams: Streams::new(limits.streams),
             teller,
             departures: Departures::default(),
             rules: Arc::default(),
@@ -135,6 +135,7 @@ impl Service {
         });
         self.engine.limit_silence(limits.silence);
         self.gate = Gate::new(limits, shards, shared, counters, Instant::now());
+        self.streams = Streams::new(limits.streams);
         self
     }
 
@@ -222,8 +223,15 @@ impl Service {
         let now = Instant::now();
         self.engine.handle_timeout(now);
         self.act(now);
-        while let Some((key, request)) = self.streams.expire(now) {
-            self.answer_stream(now, key, &request);
+        while let Some((key, due)) = self.streams.expire(now) {
+            match due {
+                Due::Answer(request) => self.answer_stream(now, key, &request),
+                Due::GiveUp => {
+                    self.counters.unfinished_streams.count();
+                    self.give_up(key);
+                }
+                Due::Stop => self.engine.stop_stream(key.0, key.1),
+            }
             self.flush(now);
         }
         while let Some(conn) = self.gate.expire(now) {
@@ -276,11 +284,15 @@ impl Service {
                             self.count_stamp(stamp);
                             self.answer_stream(now, key, &request);
                         }
-                        Progress::Incomplete => {}
-                        Progress::TooLong => self.refuse_stream(key, &too_long(), false),
+                        Progress::Nothing => {}
+                        Progress::TooLong => {
+                            self.refuse_stream(key, &too_long());
+                            self.engine.stop_stream(conn, stream);
+                        }
+                        Progress::Excess => self.engine.stop_stream(conn, stream),
                     }
                 }
-                Event::StreamAborted { conn, stream, .. } => self.streams.forget(conn, stream),
+                Event::StreamAborted { conn, stream, .. } => self.aborted((conn, stream)),
                 Event::Connected { conn, .. } => {
                     self.counters.handshakes.count();
                     if !self.gate.connected(conn) {
@@ -324,11 +336,11 @@ impl Service {
         }
     }
 
-    fn answer_stream(&mut self, now: Instant, key: (ConnId, StreamId), request: &Complete) {
+    /// Answers once. The client's side is left alone, whether it has ended or not: [`Streams`] knows.
+    fn answer_stream(&mut self, now: Instant, key: Key, request: &Complete) {
         if !self.gate.request(now, key.0) {
             self.counters.dropped_streams.count();
-            self.engine.reset_stream(key.0, key.1);
-            return self.end_reading(key, request.finished);
+            return self.give_up(key);
         }
         let mut out = [0; MAX_ANSWER];
         match self.answer(key.0, &request.bytes, request.arrived, &mut out) {
@@ -339,9 +351,8 @@ impl Service {
                     self.counters.lag.observe(since(request.arrived));
                     self.note(key.0, answered.follow_up, Carrier::Stream);
                 }
-                self.end_reading(key, request.finished);
             }
-            Err(refused) => self.refuse_stream(key, &refused, request.finished),
+            Err(refused) => self.refuse_stream(key, &refused),
         }
     }
 
@@ -375,21 +386,28 @@ impl Service {
         }
     }
 
-    fn refuse_stream(&mut self, key: (ConnId, StreamId), refused: &Refused, finished: bool) {
+    fn refuse_stream(&mut self, key: Key, refused: &Refused) {
         let mut out = [0; MAX_ANSWER];
         self.counters.refused_streams.count();
         // A client that does not read the error has given up already.
         let _ = self
             .engine
             .send_stream(key.0, key.1, answer::error(refused, &mut out), true);
-        self.end_reading(key, finished);
     }
 
-    /// A client that does not finish its side must be told, or its stream is never given back.
-    fn end_reading(&mut self, (conn, stream): (ConnId, StreamId), finished: bool) {
-        if !finished {
-            self.engine.stop_stream(conn, stream);
+    /// The client gave up one side of a stream, whose place it gets back when both are over.
+    fn aborted(&mut self, key: Key) {
+        // The answer is on its way, and was perhaps lost: it is left to come.
+        if self.streams.forget(key) != Known::Answered {
+            self.engine.reset_stream(key.0, key.1);
         }
+        self.engine.stop_stream(key.0, key.1);
+    }
+
+    fn give_up(&mut self, key: Key) {
+        self.streams.forget(key);
+        self.engine.reset_stream(key.0, key.1);
+        self.engine.stop_stream(key.0, key.1);
     }
 
     fn count_stamp(&mut self, stamp: Stamp) {

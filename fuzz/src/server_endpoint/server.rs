@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::PrivateKeyDer;
-use tsq_net::{ConnId, Engine, Event, Role, ServerConfig, Stamp, StreamId, tls};
+use tsq_net::{Engine, Event, Role, ServerConfig, Stamp, tls};
 use tsq_proto::ErrorCode;
 use tsq_server::answer::{self, MAX_ANSWER, Refused};
-use tsq_server::streams::{Complete, Progress, Streams};
+use tsq_server::streams::{Complete, Due, Key, Known, Progress, Streams};
 use tsq_server::teller::Teller;
 
 use crate::request_handler::nothing_earlier;
@@ -27,7 +27,7 @@ impl Default for Server {
         static CONFIG: OnceLock<ServerConfig> = OnceLock::new();
         Self {
             engine: Engine::server(CONFIG.get_or_init(config).clone()),
-            streams: Streams::default(),
+            streams: Streams::new(STREAMS),
             teller: Teller::vouching(),
             traffic: Traffic::default(),
         }
@@ -83,8 +83,12 @@ impl Server {
     pub(crate) fn timeout(&mut self, now: Instant) -> Vec<Packet> {
         self.engine.handle_timeout(now);
         let mut sent = self.act(now);
-        while let Some((key, request)) = self.streams.expire(now) {
-            self.answer_stream(key, &request);
+        while let Some((key, due)) = self.streams.expire(now) {
+            match due {
+                Due::Answer(request) => self.answer_stream(key, &request),
+                Due::GiveUp => self.give_up(key),
+                Due::Stop => self.engine.stop_stream(key.0, key.1),
+            }
             sent.append(&mut self.flush(now));
         }
         self.within_limits();
@@ -148,17 +152,21 @@ impl Server {
                 let key = (conn, stream);
                 match self.streams.receive(now, key, &data, finished, stamp.time) {
                     Progress::Complete(request) => self.answer_stream(key, &request),
-                    Progress::Incomplete => {}
-                    Progress::TooLong => self.refuse_stream(key, &too_long(), false),
+                    Progress::Nothing => {}
+                    Progress::TooLong => {
+                        self.refuse_stream(key, &too_long());
+                        self.engine.stop_stream(conn, stream);
+                    }
+                    Progress::Excess => self.engine.stop_stream(conn, stream),
                 }
             }
-            Event::StreamAborted { conn, stream, .. } => self.streams.forget(conn, stream),
+            Event::StreamAborted { conn, stream, .. } => self.aborted((conn, stream)),
             Event::Connected { .. } | Event::Forgotten { .. } => {}
             Event::Closed { conn, .. } => self.streams.forget_connection(conn),
         }
     }
 
-    fn answer_stream(&mut self, key: (ConnId, StreamId), request: &Complete) {
+    fn answer_stream(&mut self, key: Key, request: &Complete) {
         let mut out = [0; MAX_ANSWER];
         let answer = answer::answer(
             &request.bytes,
@@ -171,25 +179,30 @@ impl Server {
             Ok(answer) => {
                 // The client may have given up.
                 let _ = self.engine.send_stream(key.0, key.1, answer.bytes, true);
-                self.end_reading(key, request.finished);
             }
-            Err(refused) => self.refuse_stream(key, &refused, request.finished),
+            Err(refused) => self.refuse_stream(key, &refused),
         }
     }
 
-    fn refuse_stream(&mut self, key: (ConnId, StreamId), refused: &Refused, finished: bool) {
+    fn refuse_stream(&mut self, key: Key, refused: &Refused) {
         let mut out = [0; MAX_ANSWER];
         // The client may have given up.
         let _ = self
             .engine
             .send_stream(key.0, key.1, answer::error(refused, &mut out), true);
-        self.end_reading(key, finished);
     }
 
-    fn end_reading(&mut self, (conn, stream): (ConnId, StreamId), finished: bool) {
-        if !finished {
-            self.engine.stop_stream(conn, stream);
+    fn aborted(&mut self, key: Key) {
+        if self.streams.forget(key) != Known::Answered {
+            self.engine.reset_stream(key.0, key.1);
         }
+        self.engine.stop_stream(key.0, key.1);
+    }
+
+    fn give_up(&mut self, key: Key) {
+        self.streams.forget(key);
+        self.engine.reset_stream(key.0, key.1);
+        self.engine.stop_stream(key.0, key.1);
     }
 
     fn flush(&mut self, now: Instant) -> Vec<Packet> {

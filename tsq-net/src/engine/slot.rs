@@ -195,7 +195,18 @@ fn translate(
         }
         Quic::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
             while let Some(stream) = slot.conn.streams().accept(Dir::Bi) {
+                // Also if nothing came on it yet: it takes a place of the peer's credit already.
+                let told = events.len();
                 read(slot, stream, stamp, events);
+                if events.len() == told {
+                    events.push_back(Event::Stream {
+                        conn,
+                        stream,
+                        data: Bytes::new(),
+                        finished: false,
+                        stamp,
+                    });
+                }
             }
         }
         Quic::Stream(StreamEvent::Readable { id }) => read(slot, id, stamp, events),

@@ -257,6 +257,31 @@ fn stream_message_and_its_end_come_as_one_event() {
 }
 
 #[test]
+fn stream_is_told_of_though_nothing_came_on_it() {
+    let mut pair = Pair::connected();
+    let first = pair.client.open_stream(pair.conn, b"", false).unwrap();
+    // Its number alone says that there is one before it.
+    let second = pair.client.open_stream(pair.conn, b"ask", false).unwrap();
+    pair.run();
+    let mut told = Vec::new();
+    while let Some(event) = pair.server.poll_event() {
+        if let Event::Stream {
+            stream,
+            data,
+            finished,
+            ..
+        } = event
+        {
+            told.push((stream, data.to_vec(), finished));
+        }
+    }
+    assert_eq!(
+        told,
+        [(first, vec![], false), (second, b"ask".to_vec(), false)]
+    );
+}
+
+#[test]
 fn stopped_streams_give_their_credit_back() {
     let mut pair = Pair::connected();
     for _ in 0..100 {

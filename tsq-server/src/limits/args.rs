@@ -122,6 +122,7 @@ impl LimitArgs {
             connection_memory: bytes(self.max_connection_memory),
             spare_memory: bytes(self.max_spare_memory),
             silence: Duration::from_secs(self.idle_timeout.into()),
+            streams: self.max_streams,
         }
     }
 

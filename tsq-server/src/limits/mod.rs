@@ -60,6 +60,8 @@ pub struct Limits {
     pub spare_memory: usize,
     /// How long nothing may come from a client.
     pub silence: Duration,
+    /// Streams a client may have open at once on a connection, as QUIC was told.
+    pub streams: u16,
 }
 
 /// When a client must show, by a Retry packet's token, that it reads at its address.
@@ -93,6 +95,7 @@ impl Limits {
         connection_memory: usize::MAX,
         spare_memory: usize::MAX,
         silence: Duration::from_secs(24 * 3600),
+        streams: u16::MAX,
     };
 }
 

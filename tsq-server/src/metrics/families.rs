@@ -64,7 +64,7 @@ impl Page<'_> {
     fn requests(&mut self, counts: &Counts) -> fmt::Result {
         let mut encoder = self.0.encode_descriptor(
             "tsq_requests",
-            "Requests by transport and outcome: answered with the time, refused as unusable, dropped over a limit",
+            "Requests by transport and outcome: answered with the time, refused as unusable, dropped over a limit, reset unfinished",
             None,
             MetricType::Counter,
         )?;
@@ -75,6 +75,7 @@ impl Page<'_> {
             ("stream", "answered", counts.streams),
             ("stream", "refused", counts.refused_streams),
             ("stream", "dropped", counts.dropped_streams),
+            ("stream", "unfinished", counts.unfinished_streams),
         ] {
             let labels = [("transport", transport), ("outcome", outcome)];
             encoder
