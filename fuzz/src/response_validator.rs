@@ -106,7 +106,8 @@ const FOREIGN: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 14]
 // tsq: E2 E4 E5 T1
 fn judge(case: &Case, nonce: [u8; 16], answer: &[u8]) -> Result<Sample, Refusal> {
     let limit = Duration::from_nanos(case.limit);
-    let result = Query::new(Nonce::new(nonce), case.t1()).finish(answer, case.t4(), limit);
+    let query = Query::new(Nonce::new(nonce), case.t1()).with_request_len(answer.len());
+    let result = query.finish(answer, case.t4(), limit);
     if let Ok(sample) = result {
         let has_nonce = elements(answer).first() == Some(&(1, &nonce[..]));
         assert!(has_nonce, "the nonce is not the one sent");
@@ -137,7 +138,7 @@ fn precision_keeps_its_length(case: &Case, answer: &[u8], accepted: Result<Sampl
     let acknowledged = elements(answer).iter().any(|(kind, _)| *kind == 250);
     let limit = Duration::from_nanos(case.limit);
     for request_len in [answer.len(), answer.len() + 1] {
-        let query = Query::new(Nonce::new(OWN), case.t1()).with_precision(request_len);
+        let query = Query::new(Nonce::new(OWN), case.t1()).with_request_len(request_len);
         let precise = query.finish(answer, case.t4(), limit);
         if acknowledged && request_len != answer.len() {
             assert!(precise.is_err(), "precise, and of another length");
@@ -149,7 +150,7 @@ fn precision_keeps_its_length(case: &Case, answer: &[u8], accepted: Result<Sampl
 
 // tsq: M4 M5
 fn signature_is_required(case: &Case, answer: &[u8], accepted: Result<Sample, Refusal>) {
-    let query = Query::new(Nonce::new(OWN), case.t1());
+    let query = Query::new(Nonce::new(OWN), case.t1()).with_request_len(answer.len());
     let limit = Duration::from_nanos(case.limit);
     let signed = query
         .requiring_signature(&case.key().verify)

@@ -234,8 +234,7 @@ impl Queries {
             waiting.received.extend_from_slice(data);
             waiting.arrived = Some(arrived);
         }
-        let asked = waiting.request.len();
-        if !finished && !self.terms.is_whole(asked, &waiting.received) {
+        if !finished && !self.terms.is_settled(&waiting.received) {
             return false;
         }
         self.conclude(index, |terms, waiting| {

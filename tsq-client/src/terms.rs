@@ -63,21 +63,26 @@ impl Terms {
         bytes[..length].to_vec()
     }
 
-    /// Whether these bytes of a stream are a whole answer, although more might follow: servers in
-    /// the field keep their side open for seconds (F3).
-    // tsq: F3 M6
-    pub(crate) fn is_whole(&self, request_len: usize, received: &[u8]) -> bool {
+    /// Whether nothing that may follow these bytes of a stream can change the verdict on them.
+    ///
+    /// Servers in the field keep their side open for seconds (F3), so the answer to a nonce alone is
+    /// whole with its mandatory elements. Where more was asked for, what came may be the beginning of
+    /// an answer that goes on to say that its clock is not to be trusted: then only the end will do.
+    // tsq: F3 M1 M6
+    pub(crate) fn is_settled(&self, received: &[u8]) -> bool {
         if !matches!(sequence(received), Sequence::Complete) {
             return false;
         }
         match Answer::decode(received) {
-            Ok(Answer::Response(response)) => {
-                let padding_to_come = response.precision() && received.len() < request_len;
-                !padding_to_come && (self.keys.is_none() || response.signature().is_some())
-            }
+            Ok(Answer::Response(_)) => self.is_bare(),
             Ok(Answer::Error(_)) => true,
             Err(malformed) => !matches!(malformed, Malformed::MissingElement { .. }),
         }
+    }
+
+    /// Whether a request is a nonce and nothing else.
+    fn is_bare(&self) -> bool {
+        !(self.metadata || self.follow_up || self.precision || self.keys.is_some())
     }
 
     /// The sample an answer gives, or why it gives none.
@@ -90,10 +95,7 @@ impl Terms {
         answer: &[u8],
         t4: HostTime,
     ) -> Result<Sample, Rejection> {
-        let mut query = Query::new(nonce, t1);
-        if self.precision {
-            query = query.with_precision(request_len);
-        }
+        let query = Query::new(nonce, t1).with_request_len(request_len);
         let sample = match &self.keys {
             Some(keys) => {
                 query

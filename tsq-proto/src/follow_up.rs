@@ -175,5 +175,16 @@ mod tests {
         assert!(!decoded(Request::new(nonce).with_metadata_query()));
         let unasked = Request::new(nonce).with_metadata(FollowUp::QUESTION);
         assert!(!decoded(unasked));
+        for pairs in [
+            &[(FollowUp::KEY, "x")][..],
+            &[(FollowUp::KEY, "x"), (FollowUp::KEY, "")],
+        ] {
+            let mut storage = [0; 64];
+            let told = Metadata::new(pairs, &mut storage).unwrap();
+            let request = Request::new(nonce)
+                .with_metadata_query()
+                .with_metadata(told);
+            assert!(!decoded(request), "{pairs:?}");
+        }
     }
 }

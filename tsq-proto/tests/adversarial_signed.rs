@@ -51,6 +51,7 @@ fn signed_answer() -> Vec<u8> {
 
 fn finish_with(keys: &dyn Verifier, answer: &[u8]) -> Result<(), Refusal> {
     Query::new(NONCE, T1)
+        .with_request_len(answer.len())
         .requiring_signature(keys)
         .finish(answer, T4, Duration::MAX)
         .map(drop)

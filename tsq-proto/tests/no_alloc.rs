@@ -80,7 +80,7 @@ fn exchange() -> Option<Sample> {
     let (mut storage, mut packet, mut out) = ([0; 64], [0; 200], [0; 200]);
     let [t1, t2, t3, t4] =
         [0, 50_000, 52_000, 90_000].map(|nanos| HostTime::from_unix(1_795_000_000, nanos));
-    let query = Query::new(Nonce::new([7; 16]), t1);
+    let query = Query::new(Nonce::new([7; 16]), t1).with_request_len(150);
     let metadata = Metadata::new(&[("site", "us-east")], &mut storage).ok()?;
     let request = Request::new(query.nonce())
         .with_precision()
@@ -130,7 +130,9 @@ fn signed_exchange() -> Option<Sample> {
         follow_ups: FollowUp::to_metadata(&[earlier], &mut room).ok()?,
         signer: Some(&KEY),
     };
-    let query = Query::new(Nonce::new([7; 16]), t1).requiring_signature(&KEY);
+    let query = Query::new(Nonce::new([7; 16]), t1)
+        .with_request_len(500)
+        .requiring_signature(&KEY);
     let request = Request::new(Nonce::new([7; 16]))
         .with_follow_up()
         .with_signature()

@@ -171,7 +171,7 @@ proptest! {
             let impossible = bytes.len() < whole_len || bytes.len() == whole_len + 1;
             prop_assert!(impossible || !request.asks_precision());
         }
-        let query = Query::new(request.nonce(), t1);
+        let query = Query::new(request.nonce(), t1).with_request_len(bytes.len());
         prop_assert!(query.finish(answer, t4, Duration::MAX).is_ok());
         let signed = query.requiring_signature(&KEY).finish(answer, t4, Duration::MAX);
         prop_assert_eq!(signed.is_ok(), request.asks_signature());

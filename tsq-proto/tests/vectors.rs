@@ -95,7 +95,7 @@ fn every_exchange_is_measured_or_refused_as_its_vector_says() {
         let nonce = unhex(text(&vector, "nonce")).try_into().unwrap();
         let mut query = Query::new(Nonce::new(nonce), host_time(&vector, "t1_ns"));
         if let Some(len) = vector["precise_length"].as_u64() {
-            query = query.with_precision(usize::try_from(len).unwrap());
+            query = query.with_request_len(usize::try_from(len).unwrap());
         }
         let limit = Duration::from_nanos(vector["offset_limit_ns"].as_u64().unwrap());
         let result = query.finish(&message(&vector), host_time(&vector, "t4_ns"), limit);

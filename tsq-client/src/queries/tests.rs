@@ -117,18 +117,9 @@ fn strangers_answer_spends_a_query_and_says_why() {
 }
 
 #[test]
-fn stream_answer_is_whole_with_its_last_element_not_with_its_end() {
+fn stream_answer_to_a_nonce_alone_is_whole_with_its_last_element_not_with_its_end() {
     let mut queries = Queries::new(1, PATIENCE, terms());
-    let stream = StreamId::new(tsq_net::Side::Client, tsq_net::Dir::Bi, 0);
-    let asked = queries.next_ask(nonce(1)).unwrap();
-    queries.asked(&asked, Transport::Stream, Some(stream), Instant::now());
-    queries.departed(
-        1,
-        Departure {
-            id: None,
-            before: tsq_net::now(),
-        },
-    );
+    let stream = ask_by_stream(&mut queries);
     let message = answer(1, tsq_net::now());
     let arrived = arrived_now();
     assert!(
@@ -140,30 +131,86 @@ fn stream_answer_is_whole_with_its_last_element_not_with_its_end() {
     assert_eq!(reasons(&queries), ["ok"]);
 }
 
-// tsq: M6
-#[test]
-fn precise_stream_answer_is_whole_at_the_length_of_its_request() {
-    let precise = Terms {
-        precision: true,
-        ..terms()
-    };
-    let mut queries = Queries::new(1, PATIENCE, precise);
+/// Asks the next query, numbered 1, on a stream, and lets it leave at once.
+fn ask_by_stream(queries: &mut Queries) -> StreamId {
     let stream = StreamId::new(tsq_net::Side::Client, tsq_net::Dir::Bi, 0);
     let asked = queries.next_ask(nonce(1)).unwrap();
     queries.asked(&asked, Transport::Stream, Some(stream), Instant::now());
     let before = tsq_net::now();
     queries.departed(1, Departure { id: None, before });
-    let now = tsq_net::now().to_ntp();
-    let mut message = vec![0; asked.request.len()];
-    let response = Response::new(nonce(1), now, now).with_precision();
-    response
-        .padded_to(message.len())
-        .encode(&mut message)
-        .unwrap();
-    let arrived = arrived_now();
-    assert!(!queries.stream(stream, &message[..40], false, arrived));
-    assert!(queries.stream(stream, &message[40..], false, arrived));
-    assert_eq!(reasons(&queries), ["ok"]);
+    stream
+}
+
+/// Terms that ask for more than the time, each for one thing.
+fn asking_for_more() -> [Terms; 3] {
+    let keys = tsq_keys::VerifyKeys::default();
+    [
+        Terms {
+            metadata: true,
+            ..terms()
+        },
+        Terms {
+            precision: true,
+            ..terms()
+        },
+        Terms {
+            keys: Some(std::sync::Arc::new(keys)),
+            ..terms()
+        },
+    ]
+}
+
+// tsq: M1 T9
+#[test]
+fn stream_answer_to_more_than_a_nonce_is_whole_at_its_end_only() {
+    for terms in asking_for_more() {
+        let signed = terms.keys.is_some();
+        let mut queries = Queries::new(1, PATIENCE, terms);
+        let stream = ask_by_stream(&mut queries);
+        let message = answer(1, tsq_net::now());
+        let arrived = arrived_now();
+        assert!(!queries.stream(stream, &message, false, arrived));
+        assert!(queries.samples.is_empty(), "the verdict waits for the end");
+        assert!(queries.stream(stream, &[], true, arrived_now()));
+        let verdict = if signed { "signature_missing" } else { "ok" };
+        assert_eq!(reasons(&queries), [verdict]);
+        if let Ok(answer) = &queries.samples[0].result {
+            assert_eq!(answer.sample.t4, arrived.time, "the end came later");
+        }
+    }
+}
+
+// tsq: M1 T9
+#[test]
+fn stratum_0_that_comes_behind_the_time_on_a_stream_is_not_missed() {
+    for (tail, reason) in [
+        (&[251, 2, 0, 5][..], "unsynchronised"),
+        (&[251, 9, 0, 5], "malformed"),
+    ] {
+        let [metadata, ..] = asking_for_more();
+        let mut queries = Queries::new(1, PATIENCE, metadata);
+        let stream = ask_by_stream(&mut queries);
+        let message = answer(1, tsq_net::now());
+        let arrived = arrived_now();
+        assert!(!queries.stream(stream, &message, false, arrived));
+        assert!(queries.stream(stream, tail, true, arrived));
+        assert_eq!(reasons(&queries), [reason]);
+    }
+}
+
+// tsq: M1 M3
+#[test]
+fn stream_answer_that_nothing_can_mend_is_refused_before_its_end() {
+    for (bytes, reason) in [
+        (&[249, 2, 1, 0][..], "server_error"),
+        (&[2, 0], "nonce_missing"),
+    ] {
+        let [metadata, ..] = asking_for_more();
+        let mut queries = Queries::new(1, PATIENCE, metadata);
+        let stream = ask_by_stream(&mut queries);
+        assert!(queries.stream(stream, bytes, false, arrived_now()));
+        assert_eq!(reasons(&queries), [reason]);
+    }
 }
 
 // tsq: M6
@@ -174,6 +221,19 @@ fn precise_answer_of_another_length_is_refused() {
         ..terms()
     };
     let mut queries = Queries::new(1, PATIENCE, precise);
+    ask(&mut queries, 1, Instant::now());
+    let now = tsq_net::now().to_ntp();
+    let mut message = [0; 40];
+    let response = Response::new(nonce(1), now, now).with_precision();
+    response.encode(&mut message).unwrap();
+    queries.datagram(&message, arrived_now());
+    assert_eq!(reasons(&queries), ["precision_length"]);
+}
+
+// tsq: M6
+#[test]
+fn precision_that_nobody_asked_for_is_refused_at_another_length() {
+    let mut queries = Queries::new(1, PATIENCE, terms());
     ask(&mut queries, 1, Instant::now());
     let now = tsq_net::now().to_ntp();
     let mut message = [0; 40];

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use super::refusal::{Reason, Refusal};
-use crate::message::{Answer, Response};
+use crate::message::{Answer, Request, Response};
 use crate::profile::Profile;
 use crate::signing::{SignatureRefusal, Verifier};
 use crate::time::{HostTime, Offset};
@@ -12,28 +12,28 @@ use crate::tlv::{ClockQuality, Nonce, SignatureAlgorithm};
 pub struct Query {
     nonce: Nonce,
     t1: HostTime,
-    /// Length of a request that asked for precision mode.
-    precise_len: Option<usize>,
+    request_len: usize,
 }
 
 impl Query {
-    /// `nonce` is what the request carried, `t1` when it left, by this host's clock.
+    /// `nonce` is what the request carried and `t1` when it left, by this host's clock. The request was the nonce alone:
+    /// for a longer one see [`with_request_len`](Self::with_request_len).
     // tsq: E1
     #[must_use]
     pub const fn new(nonce: Nonce, t1: HostTime) -> Self {
         Self {
             nonce,
             t1,
-            precise_len: None,
+            request_len: Request::MIN_LEN,
         }
     }
 
-    /// The request asked for [precision mode](crate::Request::with_precision) and had `request_len` bytes: an answer
-    /// that acknowledges it must have as many. One that does not acknowledge it may have any length.
+    /// The request had `request_len` bytes: an answer that claims [precision mode](crate::Request::with_precision),
+    /// asked for or not, must have as many. One that does not may have any length.
     // tsq: M6
     #[must_use]
-    pub const fn with_precision(mut self, request_len: usize) -> Self {
-        self.precise_len = Some(request_len);
+    pub const fn with_request_len(mut self, request_len: usize) -> Self {
+        self.request_len = request_len;
         self
     }
 
@@ -64,8 +64,8 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// The first [`Refusal`] in this order: malformed, server error, nonce, length, T4 before T1, T3 before T2, delay,
-    /// offset.
+    /// The first [`Refusal`] in this order: malformed, server error, nonce, length, T2 or T3 out of range, T4 before T1,
+    /// T3 before T2, delay, offset.
     // tsq: E2 E3 E4 E5 M3
     pub fn finish(
         &self,
@@ -100,9 +100,7 @@ impl Query {
         if let Some(keys) = keys {
             verify(&response, keys)?;
         }
-        if let Some(request) = self.precise_len {
-            same_length(&response, request, answer.len())?;
-        }
+        same_length(&response, self.request_len, answer.len())?;
         self.measure(&response, t4, offset_limit)
     }
 
@@ -113,8 +111,10 @@ impl Query {
         offset_limit: Duration,
     ) -> Result<Sample, Refusal> {
         let t1 = self.t1;
-        let t2 = response.receive_timestamp().resolve(t1);
-        let t3 = response.send_timestamp().resolve(t1);
+        // A time that was cut off at the end of the range would give a delay that is not the one there was.
+        let [t2, t3] = [response.receive_timestamp(), response.send_timestamp()]
+            .map(|time| time.checked_resolve(t1));
+        let (t2, t3) = t2.zip(t3).ok_or(Refusal::TimeOutOfRange)?;
         if t4 < t1 {
             return Err(Refusal::ReceivedBeforeSent {
                 by: (t1 - t4).abs(),
@@ -186,8 +186,8 @@ impl SignedQuery<'_> {
     ///
     /// # Errors
     ///
-    /// The first [`Refusal`] in this order: malformed, server error, nonce, no signature, no valid one, length, T4
-    /// before T1, T3 before T2, delay, offset.
+    /// The first [`Refusal`] in this order: malformed, server error, nonce, no signature, no valid one, length, T2 or T3
+    /// out of range, T4 before T1, T3 before T2, delay, offset.
     // tsq: M4 M5
     pub fn finish(
         &self,
@@ -398,7 +398,7 @@ mod tests {
         };
         response.padded_to(60).encode(&mut answer).unwrap();
         let t1 = HostTime::from_unix(1_795_000_000, 0);
-        let query = Query::new(NONCE, t1).with_precision(request_len);
+        let query = Query::new(NONCE, t1).with_request_len(request_len);
         query.finish(&answer, t1 + Offset::from_nanos(20), DAY)
     }
 
@@ -414,6 +414,18 @@ mod tests {
             assert_eq!(precise(request, true), Err(refused));
             assert!(precise(request, false).is_ok(), "not acknowledged");
         }
+    }
+
+    // tsq: M6
+    #[test]
+    fn precision_claimed_for_the_shortest_request_is_refused() {
+        let mut answer = [0; 60];
+        let claiming = response().with_precision().padded_to(60);
+        claiming.encode(&mut answer).unwrap();
+        let t1 = HostTime::from_unix(1_795_000_000, 0);
+        let refused = Query::new(NONCE, t1).finish(&answer, t1 + Offset::from_nanos(20), DAY);
+        let (request, answer) = (18, 60);
+        assert_eq!(refused, Err(Refusal::PrecisionLength { request, answer }));
     }
 
     // tsq: M3
@@ -494,6 +506,25 @@ mod tests {
             let sample = sample_with(response().with_metadata(metadata));
             assert_eq!(sample.server_error(), None);
         }
+    }
+
+    // tsq: E3 E4
+    #[test]
+    fn server_time_that_no_host_time_can_be_is_refused_and_not_cut_off() {
+        let last = i64::MAX - 10;
+        let t1 = HostTime::from_unix_nanos(last);
+        let t4 = HostTime::from_unix_nanos(i64::MAX);
+        // 15 ns after T1, which is past the end, held for 15 ns more.
+        let out = |nanos: i64| {
+            let before = HostTime::from_unix_nanos(last - 1_000_000_000).to_ntp();
+            NtpTimestamp::from_bits(
+                before.to_bits() + (1 << 32) + (nanos.unsigned_abs() << 32) / 1_000_000_000 + 1,
+            )
+        };
+        let refused = finish(t1, out(15), out(30), t4, Duration::MAX);
+        assert_eq!(refused, Err(Refusal::TimeOutOfRange));
+        let inside = finish(t1, out(2), out(4), t4, Duration::MAX).unwrap();
+        assert!(inside.delay < Duration::from_nanos(10) && inside.t3 < t4);
     }
 
     #[test]

@@ -20,7 +20,9 @@ impl Sample {
         departure: NtpTimestamp,
         offset_limit: Duration,
     ) -> Result<Self, FollowUpRefusal> {
-        let departure = departure.resolve(self.t3);
+        let departure = departure
+            .checked_resolve(self.t3)
+            .ok_or(FollowUpRefusal::NoSample(Refusal::TimeOutOfRange))?;
         let after = departure - self.t3;
         if after < Offset::ZERO && after.abs() > FollowUpRefusal::NOISE {
             return Err(FollowUpRefusal::BeforeSend { by: after.abs() });

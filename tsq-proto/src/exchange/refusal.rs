@@ -38,6 +38,8 @@ pub enum Refusal {
         /// The same in words.
         reason: Reason,
     },
+    /// T2 or T3, of the era nearest to T1, is outside the years 1677 to 2262.
+    TimeOutOfRange,
     /// The server says it sent the answer before it received the request: T3 < T2.
     SendBeforeReceive {
         /// By how much.
@@ -86,6 +88,7 @@ impl Refusal {
             Self::PrecisionLength { .. } => "precision_length",
             Self::Superseded => "superseded",
             Self::ServerError { .. } => "server_error",
+            Self::TimeOutOfRange => "time_out_of_range",
             Self::SendBeforeReceive { .. } => "send_before_receive",
             Self::ReceivedBeforeSent { .. } => "received_before_sent",
             Self::DelayNotPositive { .. } => "delay_not_positive",
@@ -110,6 +113,9 @@ impl fmt::Display for Refusal {
             Self::Superseded => write!(f, "the answer belongs to an older request"),
             Self::ServerError { code, reason } => {
                 write!(f, "the server reports error {code}: \"{reason}\"")
+            }
+            Self::TimeOutOfRange => {
+                write!(f, "the server's time is outside the years 1677 to 2262")
             }
             Self::SendBeforeReceive { by } => {
                 write!(

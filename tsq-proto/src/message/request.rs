@@ -184,7 +184,7 @@ impl<'a> Request<'a> {
     // tsq: M9 M10
     #[must_use]
     pub fn asks_follow_up(&self) -> bool {
-        self.metadata_query && self.metadata.get(FollowUp::KEY).is_some()
+        self.metadata_query && self.metadata.get(FollowUp::KEY) == Some("")
     }
 
     /// Whether the answer should be as long as the request.

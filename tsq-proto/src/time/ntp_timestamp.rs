@@ -39,10 +39,23 @@ impl NtpTimestamp {
     // tsq: E3
     #[must_use]
     pub fn resolve(self, pivot: HostTime) -> HostTime {
+        HostTime::saturating_from_i128(self.nearest(pivot))
+    }
+
+    /// The same; None where the result is outside [`HostTime`]'s range.
+    // tsq: E3
+    #[must_use]
+    pub fn checked_resolve(self, pivot: HostTime) -> Option<HostTime> {
+        let nanos = i64::try_from(self.nearest(pivot)).ok()?;
+        Some(HostTime::from_unix_nanos(nanos))
+    }
+
+    /// Nanoseconds since 1970.
+    fn nearest(self, pivot: HostTime) -> i128 {
         let pivot = to_full(pivot);
         // The difference modulo one era, read as signed, is the way to the nearest instant with these bits.
         let distance = self.0.wrapping_sub(pivot as u64) as i64;
-        from_full(pivot + i128::from(distance))
+        unix_nanos(pivot + i128::from(distance))
     }
 }
 
@@ -72,11 +85,11 @@ fn to_full(time: HostTime) -> i128 {
     (i128::from(secs) << 32) + i128::from(fraction)
 }
 
-fn from_full(full: i128) -> HostTime {
+fn unix_nanos(full: i128) -> i128 {
     let secs = (full >> 32) - i128::from(UNIX_EPOCH_SINCE_1900);
     let fraction = u64::from(full as u32);
     let nanos = (fraction * NANOS_PER_SEC as u64 + (1 << 31)) >> 32;
-    HostTime::saturating_from_i128(secs * i128::from(NANOS_PER_SEC) + i128::from(nanos))
+    secs * i128::from(NANOS_PER_SEC) + i128::from(nanos)
 }
 
 /// Seconds from 1900-01-01 to 1970-01-01: 70 years with 17 leap days.
