@@ -106,6 +106,73 @@ fn kept_exchanges_prove_where_the_time_was() {
 }
 
 #[test]
+fn receipts_by_a_shared_key_are_told_apart() {
+    for (algorithm, private) in [(Algorithm::Ed25519, 0), (Algorithm::HmacSha256, 3)] {
+        let kept = Kept::new(algorithm);
+        let (checked, proofs) = kept.check(&kept.three()).unwrap();
+        assert_eq!(checked.private, private);
+        for proof in proofs {
+            assert_eq!(proof.algorithm, algorithm.name());
+            assert_eq!(proof.proves_to_others(), private == 0);
+        }
+    }
+}
+
+/// A file with one line, changed and sealed again as a forger would.
+fn forged(kept: &Kept, change: impl Fn(&mut Line)) -> Result<(Checked, Vec<Proof>), Flaw> {
+    let mut line = line(&kept.signing, 1);
+    change(&mut line);
+    append(&kept.path(), vec![line]).unwrap();
+    kept.check(&std::fs::read(kept.path()).unwrap())
+}
+
+#[test]
+fn action_that_no_run_takes_is_refused_by_its_name() {
+    for action in ["none", "slew", "step", "refused"] {
+        assert!(forged(&Kept::new(Algorithm::Ed25519), |l| l.action = action.into()).is_ok());
+    }
+    for action in ["", "Slew", "leap", "step "] {
+        let flaw = forged(&Kept::new(Algorithm::Ed25519), |l| l.action = action.into());
+        let words = flaw.unwrap_err().to_string();
+        let said = format!("line 1: the line is no receipt: the action is \"{action}\"");
+        assert!(words.starts_with(&said), "{words}");
+    }
+}
+
+// tsq: E3 E4
+#[test]
+fn exchange_at_the_end_of_what_nanoseconds_can_tell_is_not_cut_off_to_fit() {
+    let kept = Kept::new(Algorithm::Ed25519);
+    // T1 to T4 are 9 ns, and the server's time is past the end.
+    let flaw = forged(&kept, |line| {
+        line.t1_ns = i64::MAX - 9;
+        line.t4_ns = i64::MAX;
+        let t1 = HostTime::from_unix_nanos(line.t1_ns);
+        let asked = Request::new(Nonce::new([1; 16])).with_signature();
+        let mut response = [0; 256];
+        let contents = Contents {
+            signer: Some(&kept.signing),
+            ..Contents::default()
+        };
+        let prepared = Prepared::answer_with(&asked, t1, &contents, &mut response).unwrap();
+        let _ = prepared.stamp(t1);
+        // A second later, and signed again.
+        for at in [20, 30] {
+            let seconds = u32::from_be_bytes(response[at..at + 4].try_into().unwrap());
+            response[at..at + 4].copy_from_slice(&(seconds + 1).to_be_bytes());
+        }
+        let (message, block) = response.split_at_mut(38);
+        kept.signing.sign(message, &mut block[9..73]);
+        line.response = Hex(response[..38 + 73].to_vec());
+    });
+    let words = flaw.unwrap_err().to_string();
+    assert_eq!(
+        words,
+        "line 1: proves nothing: the server's time is outside the years 1677 to 2262"
+    );
+}
+
+#[test]
 fn no_byte_can_change_unseen() {
     let kept = Kept::new(Algorithm::HmacSha256);
     let good = kept.three();

@@ -68,7 +68,7 @@ fn complain(problem: &str, exit: Exit) -> u8 {
 
 fn words(proof: &Proof) -> String {
     format!(
-        "{}: when this clock showed {}, the server's showed a time within [{}, {}]: offset {} ± {}, by key {} (recorded as {})",
+        "{}: when this clock showed {}, the server's showed a time within [{}, {}]: offset {} ± {}, by key {} ({}; recorded as {})",
         proof.seq,
         utc(proof.local),
         utc(proof.earliest),
@@ -76,6 +76,7 @@ fn words(proof: &Proof) -> String {
         offset_text(proof.offset),
         bound_text(proof.bound),
         proof.key_id,
+        proof.algorithm,
         proof.server.escape_debug()
     )
 }
@@ -85,6 +86,8 @@ struct Object<'a> {
     seq: u64,
     server: &'a str,
     key_id: u32,
+    algorithm: &'static str,
+    proves_to_others: bool,
     local_ns: i64,
     earliest_ns: i64,
     latest_ns: i64,
@@ -95,6 +98,8 @@ fn object(proof: &Proof) -> String {
         seq: proof.seq,
         server: &proof.server,
         key_id: proof.key_id,
+        algorithm: proof.algorithm,
+        proves_to_others: proof.proves_to_others(),
         local_ns: proof.local.as_unix_nanos(),
         earliest_ns: proof.earliest.as_unix_nanos(),
         latest_ns: proof.latest.as_unix_nanos(),
@@ -103,14 +108,26 @@ fn object(proof: &Proof) -> String {
 }
 
 fn summary(checked: &Checked, json: bool) -> String {
-    let Checked { lines, head } = checked;
+    let Checked {
+        lines,
+        private,
+        head,
+    } = checked;
     if json {
-        return serde_json::json!({ "valid": true, "lines": lines, "head": head.to_string() })
+        let head = head.to_string();
+        return serde_json::json!({ "valid": true, "lines": lines, "private": private, "head": head })
             .to_string();
     }
+    let whom = match private {
+        0 => String::new(),
+        some => format!(
+            "{some} of them are signed by hmac-sha256: who can check those can also make them, so they\n\
+             prove nothing to anybody but the holder of the key.\n"
+        ),
+    };
     format!(
         "{lines} receipts hold. They prove what the keys signed, not that this host honestly\n\
-         recorded its own part: T1, T4, the server's name and address, and what was done.\n\
+         recorded its own part: T1, T4, the server's name and address, and what was done.\n{whom}\
          Keep this hash elsewhere, to see later whether lines were cut off: --expect-head {head}"
     )
 }

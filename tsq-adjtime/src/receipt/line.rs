@@ -32,6 +32,7 @@ pub struct Line {
     /// When the answer came.
     pub t4_ns: i64,
     /// What the run did: `none`, `slew`, `step` or `refused`.
+    #[serde(deserialize_with = "action")]
     pub action: String,
     /// The offset the run acted on; positive: this clock was behind.
     pub offset_ns: Option<i64>,
@@ -95,6 +96,21 @@ impl Line {
         serde_json::to_string(self).expect("strings and integers can always be written")
     }
 }
+
+fn action<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if ACTIONS.contains(&text.as_str()) {
+        return Ok(text);
+    }
+    let known = ACTIONS.join(", ");
+    Err(serde::de::Error::custom(format!(
+        "the action is \"{}\", which is none of {known}",
+        text.escape_debug()
+    )))
+}
+
+/// What a run can do to a clock.
+const ACTIONS: [&str; 4] = ["none", "slew", "step", "refused"];
 
 /// Bytes, in hexadecimal digits where people read them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, BufRead};
 use std::time::Duration;
 
+use tsq_proto::tlv::SignatureAlgorithm;
 use tsq_proto::{HostTime, Nonce, Offset, Query, Refusal, Request, Response, Verifier};
 
 use super::chain::{Hash, START};
@@ -14,6 +15,9 @@ use super::line::{BadLine, Line, algorithm_name};
 pub struct Checked {
     /// How many there are.
     pub lines: u64,
+    /// How many of them are signed by HMAC, so that who can check them could have made them: they prove
+    /// nothing to others.
+    pub private: u64,
     /// The hash of the last: kept elsewhere, it shows later that none was cut off.
     pub head: Hash,
 }
@@ -28,6 +32,8 @@ pub struct Proof {
     pub server: String,
     /// The key that signed.
     pub key_id: u32,
+    /// Its algorithm, as in key files.
+    pub algorithm: &'static str,
     /// T4: when the answer came, by this host's clock.
     pub local: HostTime,
     /// T3: the server cannot have shown less when the answer had come.
@@ -38,6 +44,13 @@ pub struct Proof {
     pub offset: Offset,
     /// Half the delay.
     pub bound: Duration,
+}
+
+impl Proof {
+    /// Whether it proves anything to who does not trust the holder of the key that checks it.
+    pub fn proves_to_others(&self) -> bool {
+        self.algorithm != algorithm_name(SignatureAlgorithm::HmacSha256)
+    }
 }
 
 /// The first thing wrong with a file.
@@ -140,7 +153,7 @@ pub fn verify(
     expected_head: Option<Hash>,
     each: &mut dyn FnMut(&Proof),
 ) -> Result<Checked, Flaw> {
-    let (mut lines, mut head) = (0, START);
+    let (mut lines, mut private, mut head) = (0, 0, START);
     while let Some(text) = next_line(file).map_err(|problem| Flaw {
         line: lines + 1,
         problem,
@@ -162,7 +175,9 @@ pub fn verify(
                 found: line.seq,
             }));
         }
-        each(&proof(&line, keys).map_err(flaw)?);
+        let proof = proof(&line, keys).map_err(flaw)?;
+        private += u64::from(!proof.proves_to_others());
+        each(&proof);
         (lines, head) = (lines + 1, Hash::of(&text));
     }
     let flaw = |problem| Flaw {
@@ -175,7 +190,11 @@ pub fn verify(
             expected,
             found: head,
         })),
-        _ => Ok(Checked { lines, head }),
+        _ => Ok(Checked {
+            lines,
+            private,
+            head,
+        }),
     }
 }
 
@@ -203,14 +222,16 @@ fn proof(line: &Line, keys: &dyn Verifier) -> Result<Proof, Problem> {
         HostTime::from_unix_nanos(line.t4_ns),
     );
     let sample = Query::new(nonce, t1)
+        .with_request_len(line.request.0.len())
         .requiring_signature(keys)
         .finish(&line.response.0, t4, Duration::MAX)
         .map_err(Problem::Answer)?;
-    check_key(line)?;
+    let algorithm = check_key(line)?;
     Ok(Proof {
         seq: line.seq,
         server: line.server.clone(),
         key_id: line.key_id,
+        algorithm,
         local: t4,
         earliest: sample.t3,
         latest: later(sample.t3, sample.delay),
@@ -236,20 +257,17 @@ fn nonce_of(request: &[u8]) -> Result<Nonce, Problem> {
 }
 
 /// The key named beside the answer must be the one in it: people read the former.
-fn check_key(line: &Line) -> Result<(), Problem> {
+fn check_key(line: &Line) -> Result<&'static str, Problem> {
     let signature = Response::decode(&line.response.0)
         .ok()
         .and_then(|response| response.signature());
-    let matches = signature.is_some_and(|signature| {
-        signature.key_id == line.key_id && algorithm_name(signature.algorithm) == line.algorithm
-    });
-    if matches {
-        Ok(())
-    } else {
-        Err(Problem::OtherKey {
+    signature
+        .filter(|signature| signature.key_id == line.key_id)
+        .map(|signature| algorithm_name(signature.algorithm))
+        .filter(|name| *name == line.algorithm)
+        .ok_or_else(|| Problem::OtherKey {
             stated: (line.key_id, line.algorithm.clone()),
         })
-    }
 }
 
 const LONGEST_LINE: u64 = 64 * 1024;
