@@ -407,23 +407,61 @@ def exchange(rules: str, name: str, base_ns: int, times: tuple[int, int, int, in
     t1, t2, t3, t4 = (base_ns + time for time in times)
     answer = more.pop("answer", ASK + tlv(RECEIVE, u64(ntp(t2))) + tlv(SEND, u64(ntp(t3))))
     limit = more.pop("limit_ns", DAY_NS)
-    precise = more.pop("precise_length", None)
+    precise, signed_by = more.pop("precise_length", None), more.pop("signature_required", False)
     head = {"name": name, "rules": rules.split(), "kind": "exchange", "hex": answer.hex(), "nonce": N.hex()}
     head |= {"t1_ns": t1, "t4_ns": t4, "offset_limit_ns": limit}
     if precise is not None:
         head["precise_length"] = precise
+    if signed_by:
+        head["signature_required"] = True
     if refusal := more.pop("refusal", None):
         return {**head, "verdict": "refused", "refusal": refusal}
     assert not more
     delay, twice_offset = (t4 - t1) - (t3 - t2), (t2 - t1) + (t3 - t4)
-    assert delay > 0 and twice_offset % 2 == 0 and abs(twice_offset) <= 2 * limit
-    sample = {"t2_ns": t2, "t3_ns": t3, "offset_ns": twice_offset // 2, "delay_ns": delay}
+    # tsq: E2
+    offset = abs(twice_offset) // 2 * (1 if twice_offset > 0 else -1)
+    assert delay > 0 and abs(offset) <= limit
+    sample = {"t2_ns": t2, "t3_ns": t3, "offset_ns": offset, "delay_ns": delay}
     return {**head, "verdict": "accepted", "meaning": sample}
 
 
 # T2 and T3 of GIVE, in nanoseconds after T2.
 EXACT = (0, T3 - T2)
 PRECISE = GIVE + tlv(PRECISION) + padding(10)
+
+
+def signed_by_ed25519(message: bytes, secret: bytes = ED25519_SECRET, key_id: int = ED25519_ID) -> bytes:
+    return message + block(1, key_id, ed25519(message, secret))
+
+
+def signed_exchanges() -> list[dict[str, Any]]:
+    """A signature was asked for; the request has 20 bytes."""
+
+    def one(name: str, answer: bytes, refusal: str | None = None, t4: int = 20_000, rules: str = "M4 M5", precise: int = 20) -> dict[str, Any]:
+        return exchange(
+            rules, f"signature asked for: {name}", T2, (0, *EXACT, t4), answer=answer, refusal=refusal, precise_length=precise, signature_required=True
+        )
+
+    flipped = signed_by_ed25519(GIVE)
+    other = GIVE[:17] + bytes((GIVE[17] ^ 1,)) + GIVE[18:]
+    swapped = ASK + tlv(RECEIVE, u64(ntp(T3))) + tlv(SEND, u64(ntp(T2)))
+    precise = GIVE + tlv(PRECISION)
+    padded = precise + padding(200 - len(precise) - 73)
+    return [
+        one("Ed25519", signed_by_ed25519(GIVE)),
+        one("HMAC-SHA-256", GIVE + block(2, HMAC_ID, hmac_sha256(GIVE))),
+        one("none", GIVE, "signature_missing"),
+        one("one bit changed", flipped[:-1] + bytes((flipped[-1] ^ 1,)), "signature_invalid"),
+        one("unknown key", signed_by_ed25519(GIVE, key_id=99), "signature_invalid"),
+        one("another key's", signed_by_ed25519(GIVE, OTHER_SECRET), "signature_invalid"),
+        one("another algorithm than the key's", GIVE + block(2, ED25519_ID, hmac_sha256(GIVE)), "signature_invalid"),
+        one("another nonce comes before a bad signature", other + block(1, ED25519_ID, bytes(64)), "nonce_mismatch", rules="E4 M5"),
+        one("a bad signature comes before impossible times", swapped + block(1, ED25519_ID, bytes(64)), "signature_invalid", rules="E4 M5"),
+        one("impossible times that are signed", signed_by_ed25519(swapped), "send_before_receive", rules="E4 M5"),
+        one("signed and precise", signed_by_ed25519(padded), rules="M4 M6", precise=200),
+        one("signed and precise at another length", signed_by_ed25519(padded), "precision_length", rules="M4 M6", precise=201),
+        one("a server error instead", error(2, b"no key") + tlv(SIGNATURE), "server_error", rules="M3 M5"),
+    ]
 
 
 def exchanges() -> list[dict[str, Any]]:
@@ -433,6 +471,10 @@ def exchanges() -> list[dict[str, Any]]:
         exchange("E2", "client 1444.203 ms behind", NOW_NS, (0, 1_444_208_000, 1_444_218_000, 20_000)),
         exchange("E2", "client 1 ms ahead", NOW_NS, (0, -999_500, -999_400, 1_100)),
         exchange("E2 E4", "delay of 2 ns", NOW_NS, (0, 1, 1, 2)),
+        exchange("E2", "odd sum of 3 ns: the half is dropped", NOW_NS, (0, 12, 12, 21)),
+        exchange("E2", "odd sum of -3 ns: the half is dropped towards zero", NOW_NS, (0, 9, 9, 21)),
+        exchange("E2", "odd sum of -1 ns: no offset", NOW_NS, (0, 10, 10, 21)),
+        exchange("E2 E4", "half a nanosecond past the limit is within it", NOW_NS, (0, 1_006, 1_006, 11), limit_ns=1_000),
         exchange("E3", "era 0 ends while the request travels", ERA_1_NS, (-5_000, 20_000, 21_000, -3_000)),
         exchange("E3", "era 0 ends between T2 and T3", ERA_1_NS, (-2_000, -1_000, 1_000, 2_000)),
         exchange("E3", "client already in era 1, server still in era 0", ERA_1_NS, (5_000, -20_000, -19_000, 7_000)),
@@ -459,7 +501,188 @@ def exchanges() -> list[dict[str, Any]]:
         exchange("M6", "precision acknowledged at the request's length", T2, (0, *EXACT, 20_000), answer=PRECISE, precise_length=50),
         exchange("M6", "precision acknowledged at another length", T2, (0, *EXACT, 20_000), answer=PRECISE, precise_length=51, refusal="precision_length"),
         exchange("M6", "precision not acknowledged", T2, (0, *EXACT, 20_000), answer=GIVE, precise_length=51),
+        exchange("M6", "precision claimed for a request of the nonce alone", T2, (0, *EXACT, 20_000), answer=PRECISE, refusal="precision_length"),
+        exchange("M3 T7", "error cut off", T2, (0, 0, 0, 20_000), answer=error(1, b"no")[:-1], refusal="malformed"),
+        exchange("M3 T7", "error of one byte", T2, (0, 0, 0, 20_000), answer=tlv(ERROR, b"\x01"), refusal="malformed"),
+        exchange("M3 T7", "error with a reason that is not UTF-8", T2, (0, 0, 0, 20_000), answer=error(1, b"\xff"), refusal="malformed"),
+        *signed_exchanges(),
         exchange("M3", "server error", T2, (0, 0, 0, 20_000), answer=error(1, b"no") + GIVE, refusal="server_error"),
+    ]
+
+
+# --- streams ------------------------------------------------------------------------------------------------------
+
+
+def stream(rules: str, name: str, request: bytes, pieces: list[bytes], end: str, verdict: str, settled: int | None) -> dict[str, Any]:
+    head = {"name": name, "rules": rules.split(), "kind": "stream", "request": request.hex(), "pieces": [piece.hex() for piece in pieces]}
+    head |= {"end": end, "nonce": N.hex(), "t1_ns": T2, "t4_ns": T2 + 20_000, "offset_limit_ns": DAY_NS, "settled_after": settled}
+    if verdict in ("accepted", "waiting"):
+        return {**head, "verdict": verdict}
+    return {**head, "verdict": "refused", "refusal": verdict}
+
+
+def streams() -> list[dict[str, Any]]:
+    asking = ASK + tlv(METADATA_QUERY)
+    signing = ASK + tlv(SIGNATURE_REQUEST)
+    precise = ASK + tlv(PRECISION) + padding(30)
+    told = GIVE + source(2, 3)
+    unkept = source(0, 5)
+    whole = signed_by_ed25519(GIVE)
+    equal = GIVE + tlv(PRECISION) + padding(10)
+    return [
+        stream("F3 M1", "nonce alone: whole with T3, though the stream stays open", ASK, [GIVE], "open", "accepted", 1),
+        stream("F3 M1", "nonce alone: in three pieces", ASK, [GIVE[:18], GIVE[18:30], GIVE[30:]], "open", "accepted", 3),
+        stream("F3 M1", "nonce alone: cut before T3 is whole", ASK, [GIVE[:37]], "open", "waiting", None),
+        stream("M1", "nonce alone: ends before T3 is whole", ASK, [GIVE[:37]], "fin", "malformed", 2),
+        stream("M1 T5", "metadata asked for: whole at the end", asking, [told], "fin", "accepted", 2),
+        stream("M1 T5", "metadata asked for: 38 bytes and no end", asking, [GIVE], "open", "waiting", None),
+        stream("M1 T5", "metadata asked for: all of it and no end", asking, [told], "open", "waiting", None),
+        stream("M1 T5", "metadata asked for: 38 bytes are an answer at the end", asking, [GIVE], "fin", "accepted", 2),
+        stream("M1 T9", "metadata asked for: stratum 0 behind byte 38", asking, [GIVE, unkept], "fin", "unsynchronised", 3),
+        stream("M1", "metadata asked for: the rest is cut off", asking, [GIVE, unkept[:3]], "fin", "malformed", 3),
+        stream("M1", "metadata asked for: reset behind byte 38", asking, [GIVE], "reset", "stream_aborted", 2),
+        stream("M5", "signature asked for: whole at the end", signing, [GIVE, whole[38:]], "fin", "accepted", 3),
+        stream("M5", "signature asked for: 38 bytes and no end", signing, [GIVE], "open", "waiting", None),
+        stream("M5", "signature asked for: 38 bytes and the end", signing, [GIVE], "fin", "signature_missing", 2),
+        stream("M6", "precision asked for: whole at the end", precise, [equal[:40], equal[40:]], "fin", "accepted", 3),
+        stream("M6", "precision asked for: the padding does not come", precise, [equal[:40]], "fin", "precision_length", 2),
+        stream("M6", "precision asked for: not acknowledged", precise, [GIVE], "fin", "accepted", 2),
+        stream("M6", "precision not asked for and claimed", ASK, [equal], "fin", "precision_length", 1),
+        stream("M3", "an error is known before the end", asking, [error(1, b"no")], "open", "server_error", 1),
+        stream("M3", "an error cut off by the end", asking, [error(1, b"no")[:-1]], "fin", "malformed", 2),
+        stream("M1", "what nothing can mend is known before the end", asking, [GIVE + GIVE[18:28]], "open", "malformed", 1),
+        stream("M1", "nothing but the end", asking, [], "fin", "nonce_missing", 1),
+    ]
+
+
+# --- dialogues ----------------------------------------------------------------------------------------------------
+
+
+def dialogue(name: str, told: list[list[tuple[int, int]]], samples: list[tuple[int, int, bool]], ignored: dict[str, int]) -> dict[str, Any]:
+    """Each answer comes 200 us after its request, which the server got 100 us before and answered at once; `told` are follow-ups in
+    it: whose answer, and how many nanoseconds after its T3 that left."""
+    steps, base = [], T2
+    nonces = [bytes((number + 1,)) * 16 for number in range(8)]
+    for number, follow_ups in enumerate(told):
+        t1 = base + number * 1_000_000
+        middle = u64(ntp(t1 + 100_000))
+        request = tlv(NONCE, nonces[number]) + tlv(METADATA_QUERY) + tlv(METADATA, pairs(("follow_up", "")))
+        response = tlv(NONCE, nonces[number]) + tlv(RECEIVE, middle) + tlv(SEND, middle)
+        texts = []
+        for about, after in follow_ups:
+            left = ntp(base + about * 1_000_000 + 100_000 + after)
+            texts.append(("follow_up", f"{nonces[about].hex()} {left:016x}"))
+        if texts:
+            response += tlv(METADATA, pairs(*texts))
+        steps.append({"request": request.hex(), "response": response.hex(), "t1_ns": t1, "t4_ns": t1 + 200_000})
+    meaning = {
+        "samples": [{"offset_ns": offset, "delay_ns": delay, "corrected": corrected} for offset, delay, corrected in samples],
+        "ignored": ignored,
+    }
+    head = {"name": name, "rules": ["M10"], "kind": "dialogue", "offset_limit_ns": DAY_NS, "steps": steps}
+    return {**head, "verdict": "accepted", "meaning": meaning}
+
+
+def dialogues() -> list[dict[str, Any]]:
+    as_it_was, corrected = (0, 200_000, False), (2_000, 196_000, True)
+    return [
+        dialogue("no follow-up comes", [[], []], [as_it_was, as_it_was], {}),
+        dialogue("the second answer tells of the first", [[], [(0, 4_000)]], [corrected, as_it_was], {}),
+        dialogue("the third answer tells of both before it", [[], [], [(0, 4_000), (1, 4_000)]], [corrected, corrected, as_it_was], {}),
+        dialogue("an answer that tells of one that has not come yet", [[(1, 4_000)], []], [as_it_was, corrected], {}),
+        dialogue("told twice: the second does not count", [[], [(0, 4_000)], [(0, 8_000)]], [corrected, as_it_was, as_it_was], {"repeated": 1}),
+        dialogue("of a nonce nobody sent", [[], [(7, 4_000)]], [as_it_was, as_it_was], {"unknown_nonce": 1}),
+        dialogue("1 us before T3 is noise: T3 stays", [[], [(0, -1_000)]], [(0, 200_000, True), as_it_was], {}),
+        dialogue("more than 1 us before T3", [[], [(0, -1_002)]], [as_it_was, as_it_was], {"before_send": 1}),
+        dialogue("more than 1 s after T3", [[], [(0, 1_000_000_002)]], [as_it_was, as_it_was], {"too_late": 1}),
+        dialogue("so late that no delay is left", [[], [(0, 200_001)]], [as_it_was, as_it_was], {"delay_not_positive": 1}),
+    ]
+
+
+# --- receipts -----------------------------------------------------------------------------------------------------
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def chain(*lines: dict[str, Any]) -> str:
+    """A receipt file of these lines; a field given is not what it would be otherwise."""
+    out, prev = "", "0" * 64
+    for number, fields in enumerate(lines):
+        signed_with = fields.get("signed_with", "ed25519")
+        t2 = fields.get("t2_ns", T2)
+        message = fields.get("message", ASK + tlv(RECEIVE, u64(ntp(t2))) + tlv(SEND, u64(ntp(fields.get("t3_ns", t2 + 10_000)))))
+        if signed_with == "ed25519":
+            key_id, response = ED25519_ID, signed_by_ed25519(message)
+        else:
+            key_id, response = HMAC_ID, message + block(2, HMAC_ID, hmac_sha256(message))
+        line = {
+            "seq": number,
+            "prev": prev,
+            "server": "time.example",
+            "address": "192.0.2.1:443",
+            "request": (ASK + tlv(SIGNATURE_REQUEST)).hex(),
+            "response": response.hex(),
+            "key_id": key_id,
+            "algorithm": signed_with,
+            "t1_ns": T2,
+            "t4_ns": T2 + 20_000,
+            "action": "slew",
+            "offset_ns": -5_000,
+            "bound_ns": 5_000,
+            "written_ns": T2 + 1_000_000,
+        }
+        line |= {key: value for key, value in fields.items() if key in line}
+        body = json.dumps(line, separators=(",", ":"), ensure_ascii=False)[:-1]
+        text = f'{body},"check":"{sha256(body)}"}}'
+        out, prev = out + text + "\n", sha256(text)
+    return out
+
+
+def receipt_file(name: str, text: str, refused_at: int | None = None, private: int = 0, expect_head: str | None = None) -> dict[str, Any]:
+    head = {"name": name, "rules": ["M4", "M5"], "kind": "receipts", "text": text, "expect_head": expect_head}
+    if refused_at is not None:
+        return {**head, "verdict": "refused", "line": refused_at}
+    lines = text.splitlines()
+    return {**head, "verdict": "accepted", "meaning": {"lines": len(lines), "head": sha256(lines[-1]), "private": private}}
+
+
+def receipts() -> list[dict[str, Any]]:
+    two = chain({}, {})
+    first, second = two.splitlines(keepends=True)
+    last = 2**63 - 1
+    past = {"t1_ns": last - 9, "t4_ns": last, "t2_ns": last + 15, "t3_ns": last + 30}
+    return [
+        receipt_file("one line", chain({})),
+        receipt_file("two lines", two),
+        receipt_file("signed by HMAC-SHA-256", chain({}, {"signed_with": "hmac-sha256"}), private=1),
+        receipt_file("each of the four actions", chain(*({"action": action} for action in ("none", "slew", "step", "refused")))),
+        receipt_file("no offset was found", chain({"action": "refused", "offset_ns": None, "bound_ns": None})),
+        receipt_file("a name with characters that are escaped", chain({"server": 'a"b\\c\n\u001f\u00e9'})),
+        receipt_file("two lines, and their head is known", two, expect_head=sha256(second[:-1])),
+        receipt_file("the last line was cut off", first, 2, expect_head=sha256(second[:-1])),
+        receipt_file("nothing", "", 1),
+        receipt_file("no line feed at the end", two[:-1], 2),
+        receipt_file("lines exchanged", second + first, 1),
+        receipt_file("first line removed", second, 1),
+        receipt_file("a line twice", first + first, 2),
+        receipt_file("one digit of a time changed", first + second.replace(f'"t4_ns":{T2 + 20_000}', f'"t4_ns":{T2 + 20_001}'), 2),
+        receipt_file("sealed again: another number", chain({"seq": 1}), 1),
+        receipt_file("sealed again: an action there is not", chain({}, {"action": "leap"}), 2),
+        receipt_file("sealed again: a key that did not sign", chain({"key_id": OTHER_ID}), 1),
+        receipt_file("sealed again: an algorithm that did not sign", chain({"algorithm": "hmac-sha256"}), 1),
+        receipt_file("sealed again: the request asks for no signature", chain({"request": ASK.hex()}), 1),
+        receipt_file("sealed again: the request has another nonce", chain({"request": (tlv(NONCE, bytes(16)) + tlv(SIGNATURE_REQUEST)).hex()}), 1),
+        receipt_file("sealed again: no signature", chain({"response": GIVE.hex()}), 1),
+        receipt_file("sealed again: another time than was signed", chain({"response": (GIVE[:-1] + b"\0" + signed_by_ed25519(GIVE)[38:]).hex()}), 1),
+        receipt_file("sealed again: T4 before T1", chain({"t4_ns": T2 - 1}), 1),
+        receipt_file("sealed again: T4 so early that no delay is left", chain({"t4_ns": T2 + 10_000}), 1),
+        receipt_file("sealed again: T3 before T2", chain({"t3_ns": T2 - 10}), 1),
+        receipt_file("sealed again: hex digits in capitals", chain({"request": (ASK + tlv(SIGNATURE_REQUEST)).hex().upper()}), 1),
+        receipt_file("sealed again: a number with a point", chain({"t1_ns": float(10**15)}), 1),
+        receipt_file("sealed again: a time that 64 bits do not hold", chain({"t4_ns": 2**63}), 1),
+        receipt_file("times of the server past the end of 64 bits, which cut off would hold", chain(past), 1),
     ]
 
 
@@ -472,6 +695,9 @@ def files() -> dict[str, str]:
         "responses.json": {"vectors": responses()},
         "answers.json": {"vectors": answers()},
         "exchanges.json": {"vectors": exchanges()},
+        "streams.json": {"vectors": streams()},
+        "dialogues.json": {"vectors": dialogues()},
+        "receipts.json": {"vectors": receipts()},
         "keys.json": {"keys": keys()},
     }
     for name, content in contents.items():

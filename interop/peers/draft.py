@@ -248,7 +248,7 @@ def verification(message: bytes, block: tuple[int, int, bytes], keys: dict[int, 
 
 
 # tsq: E2 E3 E4 M6
-def refusal(message: bytes, nonce: bytes, t1: int, t4: int, limit: int, precise_length: int | None) -> str | None:
+def refusal(message: bytes, nonce: bytes, t1: int, t4: int, limit: int, request_length: int) -> str | None:
     """Why the answer gives no sample; None when it gives one."""
     if message[:1] != bytes((ERROR,)):
         try:
@@ -267,7 +267,7 @@ def refusal(message: bytes, nonce: bytes, t1: int, t4: int, limit: int, precise_
         return "malformed"
     if told["nonce"] != nonce.hex():
         return "nonce_mismatch"
-    if precise_length is not None and told["precision"] and precise_length != len(message):
+    if told["precision"] and request_length != len(message):
         return "precision_length"
     measured = sample(message, nonce, t1, t4)
     if t4 < t1:

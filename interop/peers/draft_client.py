@@ -67,7 +67,7 @@ async def query(client: DraftClient, args: argparse.Namespace) -> Sample:
     sent_ns = time.time_ns()
     client.transmit()
     answer, received_ns = await future
-    why = refusal(answer, nonce, sent_ns, received_ns, LIMIT_NS, len(request) if args.precision else None)
+    why = refusal(answer, nonce, sent_ns, received_ns, LIMIT_NS, len(request))
     if why:
         raise Malformed(why)
     keys = {} if args.verify_key is None else {args.verify_key.key_id: args.verify_key}

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common import Malformed, sample, unix_from_ntp
+from common import REQUEST_SIZE, Malformed, sample, unix_from_ntp
 from draft import Key, read_answer, read_request, read_response, refusal
 
 FOLDER = Path(__file__).parents[2] / "draft/vectors"
@@ -43,7 +43,7 @@ def exchange_outcome(vector: dict[str, Any]) -> dict[str, Any]:
     """Sample of an exchange, or why there is none."""
     message, nonce = bytes.fromhex(vector["hex"]), bytes.fromhex(vector["nonce"])
     t1, t4 = vector["t1_ns"], vector["t4_ns"]
-    why = refusal(message, nonce, t1, t4, vector["offset_limit_ns"], vector.get("precise_length"))
+    why = refusal(message, nonce, t1, t4, vector["offset_limit_ns"], vector.get("precise_length", REQUEST_SIZE))
     if why:
         return {"verdict": "refused", "refusal": why}
     told, measured = read_response(message), sample(message, nonce, t1, t4)
