@@ -496,6 +496,9 @@ def exchanges() -> list[dict[str, Any]]:
         exchange("E4", "T4 before T1", NOW_NS, (10_000, 0, 0, 9_999), refusal="received_before_sent"),
         exchange("E4 T1", "nonce with one bit changed", T2, (0, 0, 0, 20_000), answer=other_nonce, refusal="nonce_mismatch"),
         exchange("E4 M11", "no nonce", T2, (0, 0, 0, 20_000), answer=GIVE[18:], refusal="nonce_missing"),
+        exchange("E4 M1", "first element cut off", T2, (0, 0, 0, 20_000), answer=b"\xde\xad\xbe\xef", refusal="malformed"),
+        exchange("E4 M1", "one byte", T2, (0, 0, 0, 20_000), answer=b"\x01", refusal="malformed"),
+        exchange("E4", "nothing", T2, (0, 0, 0, 20_000), answer=b"", refusal="nonce_missing"),
         exchange("E4 T1", "nonce of 15 bytes", T2, (0, 0, 0, 20_000), answer=tlv(NONCE, N[:15]) + GIVE[18:], refusal="nonce_malformed"),
         exchange("E4 M1", "answer cut off", T2, (0, 0, 0, 20_000), answer=GIVE[:-1], refusal="malformed"),
         exchange("M6", "precision acknowledged at the request's length", T2, (0, *EXACT, 20_000), answer=PRECISE, precise_length=50),
@@ -682,6 +685,7 @@ def receipts() -> list[dict[str, Any]]:
         receipt_file("sealed again: hex digits in capitals", chain({"request": (ASK + tlv(SIGNATURE_REQUEST)).hex().upper()}), 1),
         receipt_file("sealed again: a number with a point", chain({"t1_ns": float(10**15)}), 1),
         receipt_file("sealed again: a time that 64 bits do not hold", chain({"t4_ns": 2**63}), 1),
+        receipt_file("T3 and the delay end past 64 bits", chain({"t1_ns": last - 20_000, "t4_ns": last, "t2_ns": last - 15_000}), 1),
         receipt_file("times of the server past the end of 64 bits, which cut off would hold", chain(past), 1),
     ]
 

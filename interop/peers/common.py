@@ -110,8 +110,9 @@ def sample(answer: bytes, nonce: bytes, sent_ns: int, received_ns: int) -> Sampl
     if any(len(stamp) != 8 for stamp in stamps):
         raise Malformed("the answer lacks T2 or T3")
     t2, t3 = (unix_from_ntp(int.from_bytes(stamp, "big"), sent_ns) for stamp in stamps)
+    twice = (t2 - sent_ns) + (t3 - received_ns)
     return Sample(
-        offset_ns=((t2 - sent_ns) + (t3 - received_ns)) // 2,
+        offset_ns=abs(twice) // 2 * (1 if twice > 0 else -1),  # towards zero
         rtt_ns=(received_ns - sent_ns) - (t3 - t2),
         nonce_ok=found.get(NONCE) == nonce,
     )

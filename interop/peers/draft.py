@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from common import ERROR, NONCE, RECEIVE_TIME, SEND_TIME, Malformed, parse, sample, tlv
+from common import ERROR, NONCE, RECEIVE_TIME, SEND_TIME, Malformed, parse, sample, tlv, unix_from_ntp
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -248,13 +248,15 @@ def verification(message: bytes, block: tuple[int, int, bytes], keys: dict[int, 
 
 
 # tsq: E2 E3 E4 M6
-def refusal(message: bytes, nonce: bytes, t1: int, t4: int, limit: int, request_length: int) -> str | None:
-    """Why the answer gives no sample; None when it gives one."""
+def refusal(
+    message: bytes, nonce: bytes, t1: int, t4: int, limit: int, request_length: int, keys: dict[int, "Key"] | None = None
+) -> str | None:
+    """Why the answer gives no sample; None when it gives one. With `keys`, one of them must have signed it."""
     if message[:1] != bytes((ERROR,)):
         try:
-            first = parse(message[: 2 + message[1]]) if len(message) > 1 else []
+            first = parse(message[: 2 + message[1]]) if len(message) > 1 else parse(message)
         except Malformed:
-            first = []
+            return "malformed"
         if not first or first[0][0] != NONCE:
             return "nonce_missing"
         if len(first[0][1]) != 16:
@@ -262,14 +264,21 @@ def refusal(message: bytes, nonce: bytes, t1: int, t4: int, limit: int, request_
     try:
         if "error" in read_answer(message):
             return "server_error"
-        told = read_response(message)
+        told = read_response(message, keys)
     except Malformed:
         return "malformed"
     if told["nonce"] != nonce.hex():
         return "nonce_mismatch"
+    if keys is not None and told["signature"] is None:
+        return "signature_missing"
+    if keys is not None and told["signature"]["verification"] != "valid":
+        return "signature_invalid"
     if told["precision"] and request_length != len(message):
         return "precision_length"
     measured = sample(message, nonce, t1, t4)
+    stamps = (unix_from_ntp(int(told[name], 16), t1) for name in ("receive_timestamp", "send_timestamp"))
+    if any(not -(2**63) <= stamp < 2**63 for stamp in stamps):
+        return "time_out_of_range"
     if t4 < t1:
         return "received_before_sent"
     if measured.rtt_ns > t4 - t1:

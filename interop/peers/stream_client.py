@@ -34,11 +34,14 @@ class StreamClient(ClientProtocol):
             read.set_result((data, self.received_ns))
 
 
-    def begin_only(self, count: int) -> None:
+    def begin_only(self, count: int, abandon: bool) -> None:
         """Open streams, and send on each no more than the beginning of a request; nothing at all on the first."""
         for number in range(count):
             stream_id = self._quic.get_next_available_stream_id()
             self._quic.send_stream_data(stream_id, tlv(NONCE, bytes(16))[: 2 * number], end_stream=False)
+            if abandon:
+                self.transmit()  # or the bytes would never leave
+                self._quic.reset_stream(stream_id, error_code=7)
         self.transmit()
 
     def end(self, stream_id: int) -> None:
@@ -52,7 +55,7 @@ class StreamClient(ClientProtocol):
 # tsq: F2
 async def query(client: StreamClient, args: argparse.Namespace) -> Sample:
     """One exchange on a stream of its own."""
-    client.begin_only(args.unfinished)
+    client.begin_only(args.unfinished, args.abandon)
     args.unfinished = 0
     nonce = secrets.token_bytes(16)
     stream_id = client._quic.get_next_available_stream_id()
@@ -72,4 +75,5 @@ if __name__ == "__main__":
     parser.add_argument("--hold", type=float, default=0.0, help="seconds from the answer to the end of its side")
     parser.add_argument("--never-end", action="store_true", help="leave every stream open")
     parser.add_argument("--unfinished", type=int, default=0, help="first open so many streams that ask nothing")
+    parser.add_argument("--abandon", action="store_true", help="reset these")
     run_client(parser.parse_args(), StreamClient, query, datagrams=False)

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use tsq_interop::{Adjtime, Certs, Peer, Report};
+use serde_json::Value;
+use tsq_interop::{Adjtime, Certs, Peer, Report, bin, run};
 
 const TRANSPORTS: [&str; 2] = ["datagram", "stream"];
 /// Milliseconds for a whole run that may have to wait for its end.
@@ -221,6 +223,78 @@ fn offset_past_the_limit_changes_nothing_and_the_exit_code_says_so() {
         assert_eq!(report.json["action"], "refused", "{report:#?}");
         let offset = report.offset_ms().unwrap();
         assert!((offset - 5000.0).abs() < NEAR_ZERO_MS, "{report:#?}");
+    }
+}
+
+/// A misbehaviour of `hostile_server.py --list json`.
+struct Misbehaviour {
+    name: String,
+    outcome: String,
+    on_a_stream: Option<String>,
+    client_asks: String,
+}
+
+fn misbehaviours() -> Vec<Misbehaviour> {
+    let nobody = "127.0.0.1:1".parse().unwrap();
+    let outcome = Peer::run("hostile_server.py", nobody, &["--list", "json"]);
+    let text = |entry: &Value, field: &str| entry[field].as_str().map(str::to_owned);
+    let entries = outcome.json();
+    let entries = entries.as_array().unwrap().iter();
+    entries
+        .map(|entry| Misbehaviour {
+            name: text(entry, "name").unwrap(),
+            outcome: text(entry, "outcome").unwrap(),
+            on_a_stream: text(entry, "on_a_stream"),
+            client_asks: text(entry, "client_asks").unwrap(),
+        })
+        .collect()
+}
+
+/// The list is for clients of others too: ours does what it says of each.
+// tsq: E4 M1 M3 M5 M6 T9
+#[test]
+fn our_client_does_what_the_list_of_misbehaviours_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key").to_string_lossy().into_owned();
+    let mut make = Command::new(bin("tsq-certs"));
+    make.args(["signing-key", "--out", &key, "--id", "7"]);
+    assert_eq!(run(make, Duration::from_secs(60)).code, Some(0));
+    let public = format!("{key}.pub");
+    let all = misbehaviours();
+    assert!(all.len() > 20, "only {}", all.len());
+    for few in all.chunks(3) {
+        thread::scope(|scope| {
+            for one in few {
+                scope.spawn(|| assert_done_as_listed(one, &public));
+            }
+        });
+    }
+}
+
+fn assert_done_as_listed(one: &Misbehaviour, key: &str) {
+    let peer = Peer::start("hostile_server.py", &["--mode", &one.name]);
+    let address = peer.address().to_string();
+    for transport in TRANSPORTS {
+        let on_a_stream = one.on_a_stream.as_ref().filter(|_| transport == "stream");
+        let outcome = on_a_stream.unwrap_or(&one.outcome).as_str();
+        let signed: &[&str] = match one.client_asks.as_str() {
+            "" => &[],
+            "signature" => &["--verify-key", key],
+            other => panic!("{other} is nothing a client can ask for"),
+        };
+        let options = ["--transport", transport, "--timeout", TIMEOUT];
+        let words = [&["--pin", peer.pin(), &address], &options[..], signed].concat();
+        let report = Adjtime::dry_run(&words);
+        let reasons = report.reasons(0);
+        match outcome {
+            "accepted" => assert_accepted(&report),
+            "nothing" => assert_ne!(report.outcome.code, Some(0), "{}: {report:#?}", one.name),
+            // A datagram is no place for an Error: the request it answers cannot be told.
+            reason => {
+                assert_eq!(report.accepted(0), 0, "{}: {report:#?}", one.name);
+                assert!(reasons.contains(&reason), "{}: {report:#?}", one.name);
+            }
+        }
     }
 }
 

@@ -199,6 +199,22 @@ fn our_server_gives_streams_back_to_a_client_that_began_requests_and_left_them()
     assert_eq!(outcome.json()["answered"], 1, "{outcome:#?}");
 }
 
+#[test]
+fn our_server_gives_streams_back_at_once_that_their_client_has_reset() {
+    let server = Server::start(&["--max-streams", "8"]);
+    // Half the time that a request may take.
+    let options = [
+        "--insecure",
+        "--unfinished",
+        "8",
+        "--abandon",
+        "--timeout",
+        "2.5",
+    ];
+    let outcome = ask_as("stream_client.py", &server, &options);
+    assert_eq!(outcome.code, Some(0), "{outcome:#?}");
+}
+
 // tsq: C2
 #[test]
 fn our_server_prefers_the_name_of_the_draft() {

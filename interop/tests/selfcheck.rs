@@ -68,6 +68,9 @@ fn python_peers_read_every_vector_as_it_says() {
         "responses.json",
         "answers.json",
         "exchanges.json",
+        "streams.json",
+        "dialogues.json",
+        "receipts.json",
     ];
     let outcome = Peer::run("vectors.py", "127.0.0.1:1".parse().unwrap(), &[]);
     let report = outcome.json();

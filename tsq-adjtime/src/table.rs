@@ -133,7 +133,7 @@ fn print_samples(outcome: &Outcome, index: usize, out: &mut dyn Write) -> io::Re
                 }
                 writeln!(out)?;
             }
-            Err(rejection) => writeln!(out, "refused: {rejection}")?,
+            Err(rejection) => writeln!(out, "refused, {}: {rejection}", rejection.name())?,
         }
     }
     if source.sent > source.asked || source.superseded > 0 {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 use tsq_adjtime::receipt::{Checked, Flaw, Hash, Hex, Line, Problem, Proof, START, append, verify};
@@ -103,6 +103,61 @@ fn kept_exchanges_prove_where_the_time_was() {
         assert_eq!(proofs[0].earliest - local, Offset::from_nanos(4_990_000));
         assert_eq!(proofs[0].latest - local, Offset::from_nanos(5_010_000));
     }
+}
+
+/// Files made by a program that shares no code with ours, valid and altered.
+// tsq: M4 M5
+#[test]
+fn every_receipt_file_is_judged_as_its_vector_says() {
+    const FILES: &str = include_str!("../../draft/vectors/receipts.json");
+    let keys = vectors_keys();
+    let files: serde_json::Value = serde_json::from_str(FILES).unwrap();
+    let files = files["vectors"].as_array().unwrap();
+    assert!(files.len() > 20, "only {}", files.len());
+    for file in files {
+        let name = &file["name"];
+        let head = file["expect_head"]
+            .as_str()
+            .map(|head| head.parse().unwrap());
+        let text = file["text"].as_str().unwrap();
+        match verify(&mut Cursor::new(text), &keys, head, &mut |_| ()) {
+            Ok(checked) => {
+                let Checked {
+                    lines,
+                    head,
+                    private,
+                } = checked;
+                let head = head.to_string();
+                let meaning =
+                    serde_json::json!({ "lines": lines, "head": head, "private": private });
+                assert_eq!(meaning, file["meaning"], "{name}");
+            }
+            Err(flaw) => {
+                assert_eq!(file["verdict"], "refused", "{name}: {flaw}");
+                assert_eq!(flaw.line, file["line"].as_u64().unwrap(), "{name}: {flaw}");
+            }
+        }
+    }
+}
+
+fn vectors_keys() -> VerifyKeys {
+    const KEYS: &str = include_str!("../../draft/vectors/keys.json");
+    let keys: serde_json::Value = serde_json::from_str(KEYS).unwrap();
+    let file = |key: &serde_json::Value| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        // HMAC has no public half.
+        let half = key.get("public").map_or("secret", |_| "public");
+        let (id, algorithm, value) = (&key["id"], &key["algorithm"], &key[half]);
+        write!(
+            file,
+            "id = {id}\nalgorithm = {algorithm}\n{half} = {value}\n"
+        )
+        .unwrap();
+        file
+    };
+    let files: Vec<_> = keys["keys"].as_array().unwrap().iter().map(file).collect();
+    let paths: Vec<_> = files.iter().map(tempfile::NamedTempFile::path).collect();
+    VerifyKeys::load(&paths).unwrap()
 }
 
 #[test]

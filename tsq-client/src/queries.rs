@@ -415,3 +415,5 @@ const IN_FLIGHT: usize = 16;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

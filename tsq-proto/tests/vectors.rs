@@ -86,9 +86,10 @@ fn every_answer_is_read_as_its_vector_says() {
     });
 }
 
-// tsq: E2 E3 E4 M3 M6 T1
+// tsq: E2 E3 E4 M3 M4 M5 M6 T1 T7
 #[test]
 fn every_exchange_is_measured_or_refused_as_its_vector_says() {
+    let keys = Keys::read();
     for vector in vectors(EXCHANGES) {
         let name = text(&vector, "name");
         assert_eq!(vector["kind"], "exchange", "{name}");
@@ -98,7 +99,11 @@ fn every_exchange_is_measured_or_refused_as_its_vector_says() {
             query = query.with_request_len(usize::try_from(len).unwrap());
         }
         let limit = Duration::from_nanos(vector["offset_limit_ns"].as_u64().unwrap());
-        let result = query.finish(&message(&vector), host_time(&vector, "t4_ns"), limit);
+        let (answer, t4) = (message(&vector), host_time(&vector, "t4_ns"));
+        let result = match vector["signature_required"].as_bool() {
+            Some(true) => query.requiring_signature(&keys).finish(&answer, t4, limit),
+            _ => query.finish(&answer, t4, limit),
+        };
         match text(&vector, "verdict") {
             "accepted" => {
                 let sample = result.unwrap_or_else(|refusal| panic!("{name}: {refusal}"));

@@ -234,17 +234,18 @@ fn proof(line: &Line, keys: &dyn Verifier) -> Result<Proof, Problem> {
         algorithm,
         local: t4,
         earliest: sample.t3,
-        latest: later(sample.t3, sample.delay),
+        latest: later(sample.t3, sample.delay).ok_or(Problem::Answer(Refusal::TimeOutOfRange))?,
         offset: sample.offset,
         bound: sample.delay / 2,
     })
 }
 
-/// Saturates at the end of the range, and nowhere before: `delay` may be longer than an [`Offset`] where T1 was forged.
-fn later(time: HostTime, delay: Duration) -> HostTime {
-    let delay = i128::try_from(delay.as_nanos()).unwrap_or(i128::MAX);
-    let nanos = i128::from(time.as_unix_nanos()).saturating_add(delay);
-    HostTime::from_unix_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+/// None past the end of the range, for less than the truth would be claimed there. `delay` may be longer than an
+/// [`Offset`] where T1 was forged.
+fn later(time: HostTime, delay: Duration) -> Option<HostTime> {
+    let delay = i128::try_from(delay.as_nanos()).ok()?;
+    let nanos = i128::from(time.as_unix_nanos()).checked_add(delay)?;
+    i64::try_from(nanos).ok().map(HostTime::from_unix_nanos)
 }
 
 fn nonce_of(request: &[u8]) -> Result<Nonce, Problem> {

@@ -285,7 +285,7 @@ fn stream_is_told_of_though_nothing_came_on_it() {
 fn stopped_streams_give_their_credit_back() {
     let mut pair = Pair::connected();
     for _ in 0..100 {
-        // A client that never finishes its side (F2).
+        // A client that never finishes its side.
         pair.client.open_stream(pair.conn, b"ask", false).unwrap();
         pair.run();
         let Some(Event::Stream { conn, stream, .. }) = pair.server.poll_event() else {
