@@ -23,7 +23,7 @@ fn every_stream_is_complete_when_its_vector_says() {
         let name = text(&vector, "name");
         let mut queries = Queries::new(1, Duration::from_secs(9), terms_of(&vector, &keys));
         let stream = StreamId::new(Side::Client, Dir::Bi, 0);
-        ask(&mut queries, &vector, &vector, Some(stream));
+        ask(&mut queries, &vector, Some(stream));
         let arrived = Stamp::kernel(time(&vector, "t4_ns"));
         let pieces = vector["pieces"].as_array().expect("pieces");
         let mut settled = pieces
@@ -69,7 +69,7 @@ fn every_dialogue_ends_with_the_samples_its_vector_has() {
         };
         let mut queries = Queries::new(wanted, Duration::from_secs(9), terms);
         for step in steps {
-            let asked = ask(&mut queries, step, &vector, None);
+            let asked = ask(&mut queries, step, None);
             assert_eq!(asked, unhex(&step["request"]), "{name}: what we would ask");
         }
         for step in steps {
@@ -110,9 +110,9 @@ fn terms_of(vector: &Value, keys: &Arc<VerifyKeys>) -> Terms {
 }
 
 /// Asks what `step` asks, at its T1; returns what would have been asked without it.
-fn ask(queries: &mut Queries, step: &Value, of: &Value, stream: Option<StreamId>) -> Vec<u8> {
+fn ask(queries: &mut Queries, step: &Value, stream: Option<StreamId>) -> Vec<u8> {
     let request = unhex(&step["request"]);
-    let nonce = Request::decode(&request).expect(text(of, "name")).nonce();
+    let nonce = Request::decode(&request).expect("a request").nonce();
     let asked = queries.next_ask(nonce).expect("a query to send");
     let transport = stream.map_or(Transport::Datagram, |_| Transport::Stream);
     queries.asked(&asked, transport, stream, Instant::now());
@@ -139,7 +139,7 @@ fn keys() -> VerifyKeys {
             file
         })
         .collect();
-    let paths: Vec<_> = files.iter().map(|file| file.path()).collect();
+    let paths: Vec<_> = files.iter().map(tempfile::NamedTempFile::path).collect();
     VerifyKeys::load(&paths).expect("keys")
 }
 
