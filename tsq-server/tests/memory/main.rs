@@ -42,6 +42,7 @@ const LIMITS: Limits = Limits {
     connection_memory: 128 * 1024,
     spare_memory: 1024 * 1024,
     silence: IDLE,
+    streams: 8,
 };
 const IDLE: Duration = Duration::from_secs(3);
 const ROLE: Role = Role::Server {
