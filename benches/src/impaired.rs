@@ -95,6 +95,7 @@ const CLEAN: Impairment = Impairment {
     loss_percent_each_way: 0.0,
     reorder_percent: 0.0,
     corrupt_percent: 0.0,
+    rebind_after: None,
     seed: 0,
 };
 

@@ -117,6 +117,8 @@ impl Relay {
             overflowed: read(&self.totals.overflowed),
             corrupted: read(&self.totals.corrupted),
             retries: read(&self.totals.retries),
+            from_second_port: read(&self.totals.from_second_port),
+            to_second_port: read(&self.totals.to_second_port),
         }
     }
 }
@@ -144,6 +146,10 @@ pub struct Counters {
     pub corrupted: u64,
     /// Retry packets that came from the upstream server.
     pub retries: u64,
+    /// What left from another port after [`Impairment::rebind_after`].
+    pub from_second_port: u64,
+    /// What the upstream server sent there.
+    pub to_second_port: u64,
 }
 
 #[derive(Debug, Default)]
@@ -153,6 +159,8 @@ struct Totals {
     overflowed: AtomicU64,
     corrupted: AtomicU64,
     retries: AtomicU64,
+    from_second_port: AtomicU64,
+    to_second_port: AtomicU64,
 }
 
 /// Clients known at a time; packets of further ones are lost.
@@ -183,6 +191,10 @@ struct Worker {
 struct Client {
     address: SocketAddr,
     socket: Rc<UdpSocket>,
+    /// Packets that came from it.
+    sent: u64,
+    /// Whether `socket` is its second one.
+    rebound: bool,
     up: Way,
     down: Way,
     /// Its own, so that spoiling packets leaves their other fates as they were.
@@ -277,7 +289,11 @@ impl Worker {
                 Some(link) => link.pass(now, length),
                 None => now,
             };
+            self.rebind_when_due(client_index);
             let client = &mut self.clients[client_index];
+            if client.rebound {
+                self.totals.from_second_port.fetch_add(1, Ordering::Relaxed);
+            }
             let departure = client.up.departure(&self.impairment, through);
             let via = Rc::clone(&client.socket);
             let length = self.spoil(client_index, length);
@@ -294,10 +310,31 @@ impl Worker {
             if is_retry(&self.buffer[..length]) {
                 self.totals.retries.fetch_add(1, Ordering::Relaxed);
             }
+            if client.rebound {
+                self.totals.to_second_port.fetch_add(1, Ordering::Relaxed);
+            }
             let departure = client.down.departure(&self.impairment, Instant::now());
             let to = client.address;
             let length = self.spoil(client_index, length);
             self.schedule(departure, Rc::clone(&self.listener), to, length);
+        }
+    }
+
+    /// Counts a packet of this client, and gives it another port if this is the time for it.
+    fn rebind_when_due(&mut self, client_index: usize) {
+        let client = &mut self.clients[client_index];
+        client.sent += 1;
+        let due = self
+            .impairment
+            .rebind_after
+            .is_some_and(|after| client.sent > after);
+        if client_index == 0
+            && due
+            && !client.rebound
+            && let Ok(socket) = upstream_socket(self.upstream)
+        {
+            client.socket = Rc::new(socket);
+            client.rebound = true;
         }
     }
 
@@ -344,6 +381,8 @@ impl Worker {
         self.clients.push(Client {
             address,
             socket,
+            sent: 0,
+            rebound: false,
             up: Way::up(&self.impairment, position as u64),
             down: Way::down(&self.impairment, position as u64),
             spoiler: Dice::new(!self.impairment.seed, position as u64),

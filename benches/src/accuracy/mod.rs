@@ -154,6 +154,7 @@ const RELAYED: Impairment = Impairment {
     loss_percent_each_way: 1.0,
     reorder_percent: 0.0,
     corrupt_percent: 0.0,
+    rebind_after: None,
     seed: 0,
 };
 

@@ -38,6 +38,9 @@ struct Args {
     /// Percent of the packets spoiled: bits turned, cut short, or another first byte
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percentage)]
     corrupt: f64,
+    /// Packets of the first client after which the rest leave from another port, as behind a NAT
+    #[arg(long, value_name = "N")]
+    rebind_after: Option<u64>,
     /// Start of the pseudo-random choices: the same seed makes the same ones
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -53,6 +56,7 @@ fn main() -> io::Result<()> {
         loss_percent_each_way: args.loss,
         reorder_percent: args.reorder,
         corrupt_percent: args.corrupt,
+        rebind_after: args.rebind_after,
         seed: args.seed,
     };
     let relay = Relay::start_on(args.listen, args.upstream, impairment)?;

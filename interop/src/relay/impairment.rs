@@ -21,6 +21,9 @@ pub struct Impairment {
     /// Packets that arrive otherwise than they were sent, 0 to 100: bits turned, cut short, or another
     /// first byte.
     pub corrupt_percent: f64,
+    /// After so many packets of the first client, the rest of its packets leave from another port, as behind a NAT
+    /// that has forgotten it: what comes to the old port is lost.
+    pub rebind_after: Option<u64>,
     /// Where chance starts. Client number N (in order of appearance) has its own sequence each
     /// way: its nth packet meets the same fate in every run, whatever the other clients do.
     pub seed: u64,

@@ -68,6 +68,7 @@ fn packets_go_both_ways_after_the_delay() {
             overflowed: 0,
             corrupted: 0,
             retries: 0,
+            ..Counters::default()
         }
     );
 }
@@ -220,4 +221,31 @@ fn bottleneck_is_on_the_way_to_the_server_alone() {
     client.send(b"ping").unwrap();
     upstream.send_to(b"pong", from).unwrap();
     assert_eq!(received(&client), b"pong");
+}
+
+#[test]
+fn first_client_goes_on_from_another_port_and_its_answers_arrive() {
+    let (upstream, relay, client) = path(Impairment {
+        rebind_after: Some(2),
+        ..Impairment::default()
+    });
+    let mut buffer = [0; 16];
+    let mut ask = |client: &UdpSocket| {
+        client.send(b"ping").unwrap();
+        let (_, from) = upstream.recv_from(&mut buffer).unwrap();
+        upstream.send_to(b"pong", from).unwrap();
+        received(client);
+        from.port()
+    };
+    let ports = [0; 4].map(|_| ask(&client));
+    assert_eq!(ports[0], ports[1]);
+    assert_ne!(ports[1], ports[2]);
+    assert_eq!(ports[2], ports[3]);
+    let counters = relay.counters();
+    assert_eq!((counters.from_second_port, counters.to_second_port), (2, 2));
+
+    let other = socket();
+    other.connect(relay.address()).unwrap();
+    let ports = [0; 4].map(|_| ask(&other));
+    assert_eq!(ports, [ports[0]; 4], "a later client keeps its port");
 }
