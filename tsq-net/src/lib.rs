@@ -13,6 +13,7 @@
 //! * [`Engine`] owns the QUIC state of any number of connections and does no input or output:
 //!   time and packets come in as arguments, packets and [`Event`]s go out as values.
 //! * [`Group`] and [`Shard`] spread one address over several sockets and engines, by connection ID.
+//! * [`Trouble`] tells which errors of socket calls pass.
 //! * [`tls`] builds the QUIC and TLS configurations both sides use.
 //!
 //! What this crate does not do: it knows no TSQ message (that is `tsq-proto`), decides nothing
@@ -40,7 +41,8 @@ pub use memory::{Counted, held};
 pub use quinn_proto::{ClientConfig, ConnectError, Dir, ServerConfig, Side, StreamId};
 pub use shard::{Generation, Group, MAX_SHARDS, ServerSecret, Shard};
 pub use socket::{
-    Batch, Departure, ErrorReport, MAX_PACKET, Packet, SendOptions, Socket, Wake, Waker, wait,
+    Batch, Departure, ErrorReport, MAX_PACKET, Packet, SendOptions, Socket, Trouble, Unsent, Wake,
+    Waker, wait,
 };
 pub use stamp::{ClockPair, KernelClock, Stamp, StampSource, kernel_clock, monotonic_now, now};
 pub use transport::{Role, transport};

@@ -2,6 +2,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use tsq_net::Trouble;
+
 use crate::Refusal;
 use crate::nts::record::BadRecords;
 
@@ -19,6 +21,8 @@ pub enum Failure {
         address: SocketAddr,
         /// `TCP` or `UDP`.
         over: &'static str,
+        /// What this host did not send, in words, if anything.
+        unsent: Option<String>,
     },
     /// Nothing listens there.
     PortClosed {
@@ -78,12 +82,18 @@ impl Failure {
     }
 
     fn of_io(address: SocketAddr, error: &io::Error, over: &'static str) -> Self {
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => Self::PortClosed { address, over },
+        match (Trouble::of(error), error.kind()) {
+            (Trouble::Refused, _) => Self::PortClosed { address, over },
             // A socket's time limit is told as either.
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::Silent { address, over },
+            (_, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => Self::Silent {
+                address,
+                over,
+                unsent: None,
+            },
             _ => Self::Io {
-                problem: error.to_string(),
+                problem: error
+                    .raw_os_error()
+                    .map_or_else(|| error.to_string(), Trouble::explain),
             },
         }
     }
@@ -113,12 +123,15 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unresolved { problem } => write!(f, "the name cannot be resolved: {problem}"),
-            Self::Silent { address, over } => write!(
-                f,
-                "no answer from {} on {over} port {}",
-                address.ip(),
-                address.port()
-            ),
+            Self::Silent {
+                address,
+                over,
+                unsent,
+            } => {
+                let (ip, port) = (address.ip(), address.port());
+                write!(f, "no answer from {ip} on {over} port {port}")?;
+                unsent.iter().try_for_each(|unsent| write!(f, "; {unsent}"))
+            }
             Self::PortClosed { address, over } => write!(
                 f,
                 "nothing listens on {over} port {} of {}",

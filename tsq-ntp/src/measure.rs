@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tsq_net::{
-    Batch, ClockPair, Departure, ErrorReport, SendOptions, Socket, Stamp, StampSource, wait,
+    Batch, ClockPair, Departure, ErrorReport, SendOptions, Socket, Stamp, StampSource, Trouble,
+    Unsent, wait,
 };
 use tsq_proto::Sample;
 
@@ -54,7 +55,8 @@ pub struct Answers {
 
 /// Asks the server at `address`, one request after the other, each repeated until it is answered.
 ///
-/// A packet that anybody could have sent ends no request: the right answer may still come. A kiss of death ends all.
+/// A packet that anybody could have sent ends no request: the right answer may still come. A kiss of death ends all, and
+/// so does an error that does not pass ([`Trouble`]).
 ///
 /// # Errors
 /// [`Failure`] when there is no usable sample.
@@ -73,6 +75,8 @@ pub fn measure(
             sent: 0,
         },
         patience: FIRST_PATIENCE,
+        unsent: Unsent::default(),
+        no_path: None,
     };
     let outcome = asker.ask_all(protocol, limits);
     let Answers { results, .. } = &asker.answers;
@@ -85,10 +89,14 @@ pub fn measure(
             why: why.clone(),
         }),
         (_, Err(error)) => Err(of_io(error)),
-        _ => Err(Failure::Silent {
-            address,
-            over: "UDP",
-        }),
+        _ => Err(asker.no_path.map_or_else(
+            || Failure::Silent {
+                address,
+                over: "UDP",
+                unsent: asker.unsent.clause(),
+            },
+            of_io,
+        )),
     }
 }
 
@@ -98,6 +106,10 @@ struct Asker {
     batch: Batch,
     answers: Answers,
     patience: Duration,
+    /// What this host did not send.
+    unsent: Unsent,
+    /// What was last said against the path.
+    no_path: Option<io::Error>,
 }
 
 /// A request on its way.
@@ -109,15 +121,29 @@ struct Waiting {
     clocks: ClockPair,
 }
 
+/// What became of sending a request.
+enum Sent {
+    Waiting(Box<Waiting>),
+    /// Not sent, for a reason that may pass.
+    Lost,
+    /// There is nothing left to ask with.
+    NoCookie,
+}
+
 impl Asker {
     fn ask_all(&mut self, protocol: &mut Protocol, limits: Limits) -> io::Result<()> {
         let mut samples = 0;
         while samples < limits.samples && Instant::now() < limits.deadline {
-            let Some(waiting) = self.send(protocol)? else {
-                return Ok(());
-            };
             let until = (Instant::now() + self.patience).min(limits.deadline);
-            match self.answer(waiting, protocol, until)? {
+            let answer = match self.send(protocol)? {
+                Sent::Waiting(waiting) => self.answer(*waiting, protocol, until)?,
+                Sent::Lost => {
+                    std::thread::sleep(until.saturating_duration_since(Instant::now()));
+                    None
+                }
+                Sent::NoCookie => return Ok(()),
+            };
+            match answer {
                 Some(Ok(measured)) => {
                     let seen = measured.sample.delay * 2 + Duration::from_millis(20);
                     self.patience = seen.clamp(LEAST_PATIENCE, MOST_PATIENCE);
@@ -137,29 +163,42 @@ impl Asker {
         Ok(())
     }
 
-    /// None when there is no cookie left to ask with.
-    fn send(&mut self, protocol: &mut Protocol) -> io::Result<Option<Waiting>> {
+    fn send(&mut self, protocol: &mut Protocol) -> io::Result<Sent> {
         let query = Query::new(u64::from_be_bytes(random()?));
         let (packet, unique) = match protocol {
             Protocol::Ntp => (query.request().to_vec(), None),
             Protocol::Nts(session) => match session.protect(&query)? {
                 Some((packet, unique)) => (packet, Some(unique)),
-                None => return Ok(None),
+                None => return Ok(Sent::NoCookie),
             },
         };
         let options = SendOptions {
             local_ip: None,
             report_departure: true,
         };
-        let departure = self.socket.send(self.address, &packet, options)?;
+        let departure = match self.socket.send(self.address, &packet, options) {
+            Ok(departure) => departure,
+            Err(error) => return self.forgive(error).map(|()| Sent::Lost),
+        };
         self.answers.sent += 1;
-        Ok(Some(Waiting {
+        Ok(Sent::Waiting(Box::new(Waiting {
             query,
             unique,
             departure,
             t1: Stamp::user(departure.before),
             clocks: ClockPair::read(),
-        }))
+        })))
+    }
+
+    /// What passes costs a packet. Once something was heard, nothing that anybody can forge ends anything.
+    fn forgive(&mut self, error: io::Error) -> io::Result<()> {
+        match Trouble::of(&error) {
+            Trouble::Passing => self.unsent.note(&error),
+            Trouble::NoPath => self.no_path = Some(error),
+            Trouble::Refused if !self.answers.results.is_empty() => {}
+            Trouble::Refused | Trouble::TooLong | Trouble::Final => return Err(error),
+        }
+        Ok(())
     }
 
     /// The answer, or why the one that came is none; None if there is none until then.
@@ -177,7 +216,10 @@ impl Asker {
             }
             wait(&[&self.socket], None, Some(left))?;
             self.take_departures(&mut waiting)?;
-            let count = self.socket.receive(&mut self.batch)?;
+            let count = match self.socket.receive(&mut self.batch) {
+                Ok(count) => count,
+                Err(error) => self.forgive(error).map(|()| 0)?,
+            };
             for index in 0..count {
                 let Some(packet) = self.batch.packet(index) else {
                     continue;
@@ -197,11 +239,9 @@ impl Asker {
                     waiting.t1 = self.socket.departure_stamp(&waiting.departure, Some(at));
                 }
                 ErrorReport::Departed { .. } => {}
-                // Once something was heard, an error that anybody can forge ends nothing.
-                ErrorReport::Unreachable { errno } if self.answers.results.is_empty() => {
-                    return Err(io::Error::from_raw_os_error(errno));
+                ErrorReport::Unreachable { errno } => {
+                    self.forgive(io::Error::from_raw_os_error(errno))?;
                 }
-                ErrorReport::Unreachable { .. } => {}
             }
         }
         Ok(())

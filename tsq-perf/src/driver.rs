@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tsq_net::{
     Batch, ClientConfig, ConnId, Departure, Engine, ErrorReport, Event, SendOptions, Socket, Stamp,
-    now, wait,
+    Trouble, now, wait,
 };
 use tsq_proto::HostTime;
 
@@ -256,13 +256,18 @@ impl Port {
         Ok(())
     }
 
-    /// A server that is restarted is away for a moment: what was sent then is lost, no more.
+    /// A server that is restarted is away for a moment, and a queue may be full: what was sent then is lost, no more.
     fn forgive(&mut self, error: io::Error) -> io::Result<()> {
-        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, WouldBlock};
-        match error.kind() {
-            ConnectionRefused | HostUnreachable | NetworkUnreachable => self.unreachable += 1,
-            WouldBlock => {}
-            _ => return Err(error),
+        match Trouble::of(&error) {
+            Trouble::Refused | Trouble::NoPath => self.unreachable += 1,
+            Trouble::Passing => {}
+            Trouble::TooLong => {
+                let words = format!(
+                    "{error}: this path carries no packets of 1200 bytes, and QUIC has no smaller ones"
+                );
+                return Err(io::Error::new(error.kind(), words));
+            }
+            Trouble::Final => return Err(error),
         }
         Ok(())
     }

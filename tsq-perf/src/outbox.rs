@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
+use tsq_net::Trouble;
 
 /// Packets to send to the peer of a connected socket.
 #[derive(Debug, Default)]
@@ -34,23 +35,26 @@ impl Outbox {
         self.count = self.count.saturating_sub(1);
     }
 
-    /// Sends all packets; gives how many of them the socket did not take for want of room.
+    /// Sends all packets; gives how many of them the system did not take just now ([`Trouble::Passing`]).
     ///
     /// # Errors
-    /// Those of sendmmsg(2) but a full buffer.
+    /// Those of sendmmsg(2) that do not pass; the packet that met the first of them and those behind it are not sent.
     pub fn send(&mut self, socket: impl AsFd) -> io::Result<usize> {
-        let mut sent = 0;
-        while sent < self.count {
-            let end = self.count.min(sent + BATCH);
-            match send_some(&socket, &self.packets[sent..end]) {
-                Ok(count) => sent += count,
+        let (mut done, mut unsent) = (0, 0);
+        let count = std::mem::take(&mut self.count);
+        while done < count {
+            let end = count.min(done + BATCH);
+            match send_some(&socket, &self.packets[done..end]) {
+                Ok(sent) => done += sent,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
+                // No room for the others either.
+                Err(Errno::AGAIN) => return Ok(unsent + count - done),
+                Err(error) if Trouble::of(&error.into()) == Trouble::Passing => {
+                    (done, unsent) = (done + 1, unsent + 1);
+                }
                 Err(error) => return Err(error.into()),
             }
         }
-        let unsent = self.count - sent;
-        self.count = 0;
         Ok(unsent)
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tsq_net::{
     Batch, CloseReason, ConnId, Engine, ErrorReport, Event, MemoryLimit, SendOptions, ServerConfig,
-    Socket, Stamp, StampSource, Wake, Waker, wait,
+    Socket, Stamp, StampSource, Trouble, Wake, Waker, wait,
 };
 use tsq_proto::error::ErrorCode;
 use tsq_proto::{HostTime, Nonce};
@@ -247,9 +247,9 @@ impl Service {
         self.beats.fetch_add(1, Ordering::Relaxed);
         match self.socket.receive(batch) {
             Ok(count) => Ok(count),
+            Err(error) if Trouble::of(&error) == Trouble::Final => Err(error),
             // The network's trouble with one client, told on our only socket.
-            Err(error) if is_transient(&error) => Ok(0),
-            Err(error) => Err(error),
+            Err(_) => Ok(0),
         }
     }
 
@@ -531,20 +531,4 @@ fn since(t2: HostTime) -> u64 {
         .as_unix_nanos()
         .saturating_sub(t2.as_unix_nanos());
     u64::try_from(lag).unwrap_or(0)
-}
-
-fn is_transient(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{
-        ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
-        WouldBlock,
-    };
-    matches!(
-        error.kind(),
-        ConnectionRefused
-            | ConnectionReset
-            | HostUnreachable
-            | Interrupted
-            | NetworkUnreachable
-            | WouldBlock
-    )
 }

@@ -1,6 +1,7 @@
 //! One UDP socket whose packets carry the kernel's receive and transmit stamps.
 
 mod sys;
+mod trouble;
 mod wake;
 
 use std::io;
@@ -12,6 +13,7 @@ use libc::c_int;
 use tsq_proto::time::HostTime;
 
 use crate::stamp::{KernelClock, Stamp, kernel_clock, now};
+pub use trouble::{Trouble, Unsent};
 pub use wake::{Wake, Waker};
 
 /// The largest UDP payload that is received whole; longer ones are dropped.
@@ -207,7 +209,7 @@ impl Socket {
     /// Receives the packets that are there, at most 64, without waiting.
     ///
     /// # Errors
-    /// Those of recvmmsg(2), but "nothing there" is 0 packets. An ICMP error may be reported here.
+    /// Those of recvmmsg(2), but what passes ([`Trouble::Passing`]) is 0 packets. An ICMP error may be reported here.
     pub fn receive(&mut self, batch: &mut Batch) -> io::Result<usize> {
         batch.earliest = self.drained;
         batch.believe_kernel = self.believe_kernel;
@@ -215,7 +217,7 @@ impl Socket {
         let before = now();
         let count = match batch.slots.receive(self.fd.as_fd()) {
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) if Trouble::of(&error) == Trouble::Passing => 0,
             Err(error) => return Err(error),
         };
         batch.read_at = now();
@@ -232,7 +234,7 @@ impl Socket {
     /// Hands one packet to the kernel.
     ///
     /// # Errors
-    /// Those of sendmsg(2). A full send buffer is `WouldBlock`: drop the packet, QUIC recovers.
+    /// Those of sendmsg(2); [`Trouble`] tells which of them cost this packet and no more: QUIC recovers.
     pub fn send(
         &mut self,
         remote: SocketAddr,
@@ -256,6 +258,10 @@ impl Socket {
                 packet.stamp = sys::StampRequest::None;
                 sys::send(self.fd.as_fd(), &packet)?;
             }
+            // What the network has said of an earlier packet is told here once, and is in the error queue as well.
+            Err(error) if self.connected && Trouble::of(&error) != Trouble::Passing => {
+                sys::send(self.fd.as_fd(), &packet)?;
+            }
             Err(error) => return Err(error),
         }
         let id = self.departures.sent(options.report_departure);
@@ -270,14 +276,20 @@ impl Socket {
     /// Takes one report from the socket's error queue; call until None before waiting.
     ///
     /// # Errors
-    /// Those of recvmsg(2).
+    /// Those of recvmsg(2) that do not pass.
     pub fn departures(&mut self) -> io::Result<Option<ErrorReport>> {
-        while let Some(entry) = sys::receive_error(self.fd.as_fd())? {
-            if let Some(report) = report(&entry) {
-                return Ok(Some(report));
+        loop {
+            match sys::receive_error(self.fd.as_fd()) {
+                Ok(Some(entry)) => {
+                    if let Some(report) = report(&entry) {
+                        return Ok(Some(report));
+                    }
+                }
+                Ok(None) => return Ok(None),
+                Err(error) if Trouble::of(&error) == Trouble::Passing => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
-        Ok(None)
     }
 
     /// The stamp of a packet's departure: the kernel's if it fits between our reads around it.

@@ -355,6 +355,11 @@ pub(super) fn poll<'a>(
         )
     }) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        Err(error) if super::Trouble::of(&error) == super::Trouble::Passing => {
+            // No memory for the wait: the caller comes again, and must not spin meanwhile.
+            std::thread::sleep(Duration::from_millis(1));
+            Ok(false)
+        }
         other => other.map(|_| entries.last().is_some_and(|entry| entry.revents != 0)),
     }
 }

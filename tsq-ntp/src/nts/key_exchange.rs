@@ -10,6 +10,8 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Stream};
 
+use tsq_net::Trouble;
+
 use super::packet::{KEY, Session};
 use super::record::{AES_SIV_CMAC_256, Granted, MAX_ANSWER, NTPV4, is_whole, parse, request};
 use crate::Failure;
@@ -47,7 +49,7 @@ pub fn exchange_keys(
         problem: format!("{name} is not a name that a certificate can carry"),
     })?;
     let mut link = Link {
-        tcp: TcpStream::connect_timeout(&address, left(deadline).map_err(of_io)?).map_err(of_io)?,
+        tcp: connect(address, deadline).map_err(of_io)?,
         deadline,
     };
     // One small message each way: waiting for more to send would only delay it.
@@ -74,6 +76,23 @@ pub fn exchange_keys(
     let _ = connection.complete_io(&mut link);
     Ok((Session::new(to_server, to_client, cookies), granted))
 }
+
+/// Again and again where what is in the way may pass.
+fn connect(address: SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
+    loop {
+        match TcpStream::connect_timeout(&address, left(deadline)?) {
+            Err(error)
+                if Trouble::of(&error) == Trouble::Passing && Instant::now() + PAUSE < deadline =>
+            {
+                std::thread::sleep(PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Before the next attempt to connect.
+const PAUSE: Duration = Duration::from_millis(100);
 
 fn ask(connection: &mut ClientConnection, link: &mut Link) -> io::Result<Vec<u8>> {
     let mut stream = Stream::new(connection, link);

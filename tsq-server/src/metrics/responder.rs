@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
+use tsq_net::Trouble;
+
 use super::{Metrics, http};
 
 /// Answers at an address until dropped. Ends with its thread, not with the service: should it fail,
@@ -149,7 +151,13 @@ impl Server {
         }
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => fds[0].revents().is_empty(),
-            Err(error) => error == rustix::io::Errno::INTR,
+            Err(error) => {
+                let passes = Trouble::of(&error.into()) == Trouble::Passing;
+                if passes && error != rustix::io::Errno::INTR {
+                    std::thread::sleep(REST);
+                }
+                passes
+            }
         }
     }
 
@@ -171,6 +179,8 @@ impl Server {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // A client that has gone, or whose network has (accept(2)).
+                Err(error) if is_of_one_client(&error) => {}
                 Err(_) => {
                     self.rest_until = Some(now + REST);
                     break;
@@ -226,6 +236,11 @@ impl Client {
         }
         Ok(())
     }
+}
+
+fn is_of_one_client(error: &io::Error) -> bool {
+    let gone = [io::ErrorKind::ConnectionAborted, io::ErrorKind::Interrupted];
+    gone.contains(&error.kind()) || Trouble::of(error) == Trouble::NoPath
 }
 
 fn is_not_yet(error: &io::Error) -> bool {

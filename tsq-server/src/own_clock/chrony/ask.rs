@@ -10,6 +10,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tsq_net::Trouble;
+
 use super::Tracking;
 use super::wire;
 
@@ -48,7 +50,17 @@ fn exchange(
 ) -> io::Result<Tracking> {
     let mut last = io::ErrorKind::TimedOut.into();
     for attempt in 0..ATTEMPTS {
-        send(&wire::request(attempt))?;
+        match send(&wire::request(attempt)) {
+            // No memory just now, or a signal: the next attempt may get through. The limit of time is told as WouldBlock.
+            Err(error)
+                if Trouble::of(&error) == Trouble::Passing
+                    && error.kind() != io::ErrorKind::WouldBlock =>
+            {
+                last = error;
+                continue;
+            }
+            sent => sent?,
+        };
         // One more than there should be, to see what is too long.
         let mut reply = [0; wire::LENGTH + 1];
         match receive(&mut reply) {
