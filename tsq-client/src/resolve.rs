@@ -1,6 +1,6 @@
 //! Names to addresses, without holding up the servers that need none.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tsq_net::Waker;
@@ -71,7 +71,7 @@ impl Resolver {
 /// The resolver's words.
 pub(crate) fn addresses_of(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
     match host {
-        Host::Address(ip) => Ok(vec![SocketAddr::new(*ip, port)]),
+        Host::Address(address) => Ok(vec![address.at(port)]),
         Host::Name(name) => match (name.as_str(), port).to_socket_addrs() {
             Ok(found) => Ok(in_order(found.collect())),
             Err(error) => Err(error.to_string()),
@@ -81,10 +81,11 @@ pub(crate) fn addresses_of(host: &Host, port: u16) -> Result<Vec<SocketAddr>, St
 
 /// IPv6 and IPv4 in turn, IPv6 first, each in the resolver's order (RFC 8305, section 4).
 fn in_order(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let mut seen: Vec<IpAddr> = Vec::new();
+    // With their zones: two interfaces may have such a neighbour each.
+    let mut seen: Vec<SocketAddr> = Vec::new();
     let fresh = found.into_iter().filter(|address| {
-        let new = !seen.contains(&address.ip());
-        seen.push(address.ip());
+        let new = !seen.contains(address);
+        seen.push(*address);
         new
     });
     let (v6, v4): (Vec<_>, Vec<_>) = fresh.partition(SocketAddr::is_ipv6);

@@ -1,7 +1,8 @@
 //! What a user may write for a server.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+
+use tsq_net::{Address, BadAddress};
 
 /// A server as the user named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,15 +20,15 @@ pub struct Target {
 pub enum Host {
     /// A DNS name.
     Name(String),
-    /// An address.
-    Address(IpAddr),
+    /// An address, with its zone if it is link-local.
+    Address(Address),
 }
 
 /// The words do not name a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadTarget {
     given: String,
-    problem: &'static str,
+    problem: String,
 }
 
 impl std::error::Error for BadTarget {}
@@ -44,14 +45,15 @@ impl fmt::Display for BadTarget {
 }
 
 impl Target {
-    /// Reads `host`, `host:port`, an address, `[v6]:port` or `[v6]`.
+    /// Reads `host`, `host:port`, an address, `[v6]:port` or `[v6]`; a link-local address has its interface behind it, by
+    /// name or number: `fe80::1%eth0`, `[fe80::1%2]:443`.
     ///
     /// # Errors
     /// [`BadTarget`] says what is wrong with it.
     pub fn parse(given: &str, default_port: u16) -> Result<Self, BadTarget> {
-        let bad = |problem| BadTarget {
+        let bad = |problem: &str| BadTarget {
             given: given.to_string(),
-            problem,
+            problem: problem.to_string(),
         };
         let (host, port) = split(given).ok_or_else(|| bad("a bracket is missing"))?;
         let port = match port {
@@ -61,17 +63,25 @@ impl Target {
             }
         };
         let host = match host {
-            Text::Bracketed(text) => match text.parse::<Ipv6Addr>() {
-                Ok(address) => Host::Address(address.into()),
-                Err(_) => return Err(bad("the brackets hold no IPv6 address")),
+            Text::Bracketed(text) => match Address::parse(text) {
+                Ok(address) if address.ip().is_ipv6() => Host::Address(address),
+                Ok(_) | Err(BadAddress::NotAnAddress) => {
+                    return Err(bad("the brackets hold no IPv6 address"));
+                }
+                Err(problem) => return Err(bad(&problem.to_string())),
             },
-            Text::Plain(text) => match text.parse::<IpAddr>() {
+            Text::Plain(text) => match Address::parse(text) {
                 Ok(address) => Host::Address(address),
-                Err(_) if is_name(text) => Host::Name(text.trim_end_matches('.').to_string()),
-                Err(_) => return Err(bad("neither a DNS name nor an address")),
+                Err(BadAddress::NotAnAddress) if is_name(text) => {
+                    Host::Name(text.trim_end_matches('.').to_string())
+                }
+                Err(BadAddress::NotAnAddress) => {
+                    return Err(bad("neither a DNS name nor an address"));
+                }
+                Err(problem) => return Err(bad(&problem.to_string())),
             },
         };
-        if matches!(host, Host::Address(address) if address.is_unspecified()) {
+        if matches!(host, Host::Address(address) if address.ip().is_unspecified()) {
             return Err(bad("an address to listen on, not one to ask"));
         }
         Ok(Self {
@@ -85,7 +95,7 @@ impl Target {
     pub fn certificate_name(&self) -> String {
         match &self.host {
             Host::Name(name) => name.clone(),
-            Host::Address(address) => address.to_string(),
+            Host::Address(address) => address.ip().to_string(),
         }
     }
 }
@@ -148,7 +158,7 @@ mod tests {
     #[test]
     fn every_way_to_name_a_server_is_understood() {
         let name = |name: &str| Host::Name(name.into());
-        let address = |text: &str| Host::Address(text.parse().unwrap());
+        let address = |text: &str| Host::Address(Address::parse(text).unwrap());
         for (text, host, port) in [
             ("time.example", name("time.example"), 443),
             ("time.example.", name("time.example"), 443),
@@ -159,9 +169,26 @@ mod tests {
             ("2001:db8::1", address("2001:db8::1"), 443),
             ("[2001:db8::1]", address("2001:db8::1"), 443),
             ("[2001:db8::1]:65535", address("2001:db8::1"), 65535),
+            ("fe80::1%lo", address("fe80::1%1"), 443),
+            ("[fe80::1%lo]", address("fe80::1%1"), 443),
+            ("[fe80::1%1]:8443", address("fe80::1%1"), 8443),
         ] {
             let target = parse(text);
             assert_eq!((target.host, target.port), (host, port), "{text}");
+        }
+    }
+
+    #[test]
+    fn link_local_address_is_named_in_certificates_without_its_interface() {
+        assert_eq!(parse("fe80::1%lo").certificate_name(), "fe80::1");
+        for (text, words) in [
+            ("fe80::1", "needs its interface"),
+            ("[fe80::1]:443", "needs its interface"),
+            ("[fe80::1%none0]:443", "no interface \"none0\""),
+            ("2001:db8::1%lo", "is not link-local"),
+        ] {
+            let error = Target::parse(text, 443).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
         }
     }
 

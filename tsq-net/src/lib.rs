@@ -13,7 +13,7 @@
 //! * [`Engine`] owns the QUIC state of any number of connections and does no input or output:
 //!   time and packets come in as arguments, packets and [`Event`]s go out as values.
 //! * [`Group`] and [`Shard`] spread one address over several sockets and engines, by connection ID.
-//! * [`Trouble`] tells which errors of socket calls pass.
+//! * [`Trouble`] tells which errors of socket calls pass, and [`Address`] reads addresses with their zones.
 //! * [`tls`] builds the QUIC and TLS configurations both sides use.
 //!
 //! What this crate does not do: it knows no TSQ message (that is `tsq-proto`), decides nothing
@@ -21,6 +21,7 @@
 
 #![deny(unsafe_code)]
 
+mod address;
 mod arena;
 mod engine;
 mod event;
@@ -32,6 +33,7 @@ mod timers;
 pub mod tls;
 mod transport;
 
+pub use address::{Address, BadAddress, socket_address};
 pub use engine::{
     Admission, Attempt, Carries, ConnId, Engine, MemoryLimit, OpenError, Outgoing, SendError,
     Spare, Verdict,

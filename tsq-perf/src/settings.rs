@@ -75,7 +75,7 @@ impl Settings {
 
 fn resolve(target: &Target) -> Result<SocketAddr, Error> {
     match &target.host {
-        Host::Address(ip) => Ok(SocketAddr::new(*ip, target.port)),
+        Host::Address(address) => Ok(address.at(target.port)),
         Host::Name(name) => (name.as_str(), target.port)
             .to_socket_addrs()
             .map_err(|error| error.to_string())

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use tsq_net::MAX_SHARDS;
+use tsq_net::{BadAddress, MAX_SHARDS};
 use tsq_proto::profile::Profile;
 use tsq_proto::tlv::SourceType;
 
@@ -189,9 +189,13 @@ fn state_directory() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("/var/lib/tsq"))
 }
 
-fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse()
-        .map_err(|_| "not an address and port such as 192.0.2.7:443 or [::]:443")
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    tsq_net::socket_address(text).map_err(|problem| match problem {
+        BadAddress::NotAnAddress | BadAddress::NoPort => {
+            "not an address and port such as 192.0.2.7:443 or [::]:443".into()
+        }
+        problem => problem.to_string(),
+    })
 }
 
 /// A text of the profile: what [`Profile::to_metadata`] takes.

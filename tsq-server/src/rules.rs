@@ -16,6 +16,8 @@ pub struct Prefix {
 pub enum PrefixError {
     /// What stands before the slash.
     Address,
+    /// An interface stands behind the address.
+    Zone,
     /// What stands behind it.
     Length {
         /// The longest there is for such an address.
@@ -57,6 +59,9 @@ impl FromStr for Prefix {
             Some((address, length)) => (address, Some(length)),
             None => (text, None),
         };
+        if text.contains('%') {
+            return Err(PrefixError::Zone);
+        }
         let address: IpAddr = address.parse().map_err(|_| PrefixError::Address)?;
         let address = address.to_canonical();
         let (bits, longest) = bits(address);
@@ -92,6 +97,9 @@ impl fmt::Display for PrefixError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address => f.write_str("not an address or prefix such as 192.0.2.0/24"),
+            Self::Zone => f.write_str(
+                "a prefix has no interface (what follows %): fe80::/10 are the link-local addresses behind all of them",
+            ),
             Self::Length { longest } => {
                 write!(f, "a prefix's length is a number from 0 to {longest}")
             }
@@ -204,6 +212,8 @@ mod tests {
         for (text, error) in [
             ("", "not an address"),
             ("time.example", "not an address"),
+            ("fe80::1%eth0", "a prefix has no interface"),
+            ("fe80::%2/10", "a prefix has no interface"),
             ("10.0.0.0/", "0 to 32"),
             ("10.0.0.0/33", "0 to 32"),
             ("::/129", "0 to 128"),

@@ -126,16 +126,13 @@ fn by_nts(
     let (address, (session, granted, presented)) = exchanged;
     let port = granted.port.unwrap_or(tsq_ntp::NTP_PORT);
     let address = match &granted.server {
-        None => SocketAddr::new(address.ip(), port),
-        Some(name) => {
-            let host = match name.parse::<IpAddr>() {
-                Ok(ip) => crate::Host::Address(ip),
-                Err(_) => crate::Host::Name(name.clone()),
-            };
-            *addresses_of(&host, port)?
+        None => beside(address, address.ip(), port),
+        Some(name) => match name.parse::<IpAddr>() {
+            Ok(ip) => beside(address, ip, port),
+            Err(_) => *addresses_of(&crate::Host::Name(name.clone()), port)?
                 .first()
-                .ok_or_else(|| "it has no address".to_string())?
-        }
+                .ok_or_else(|| "it has no address".to_string())?,
+        },
     };
     let mut protocol = tsq_ntp::Protocol::Nts(session);
     let report = ask(server, address, &mut protocol, ladder, deadline)?;
@@ -146,6 +143,17 @@ fn by_nts(
         round_trips: 4,
         ..report
     })
+}
+
+/// A link-local address that the server at `known` tells is behind the interface that it is behind itself.
+fn beside(known: SocketAddr, ip: IpAddr, port: u16) -> SocketAddr {
+    let mut address = SocketAddr::new(ip, port);
+    if let (SocketAddr::V6(address), SocketAddr::V6(known)) = (&mut address, known)
+        && address.ip().is_unicast_link_local()
+    {
+        address.set_scope_id(known.scope_id());
+    }
+    address
 }
 
 fn by_ntp(
@@ -291,6 +299,20 @@ mod tests {
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(10)
+    }
+
+    #[test]
+    fn link_local_address_keeps_its_interface_from_key_exchange_to_time() {
+        let known = "[fe80::1%7]:4460".parse().unwrap();
+        for (ip, wanted) in [
+            ("fe80::1", "[fe80::1%7]:123"),
+            ("fe80::2", "[fe80::2%7]:123"),
+            ("2001:db8::1", "[2001:db8::1]:123"),
+            ("192.0.2.1", "192.0.2.1:123"),
+        ] {
+            let address = beside(known, ip.parse().unwrap(), 123);
+            assert_eq!(address.to_string(), wanted);
+        }
     }
 
     #[test]

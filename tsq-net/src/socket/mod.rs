@@ -490,6 +490,16 @@ pub(crate) fn address_of(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     sys::local_address(fd)
 }
 
+/// The number of this host's interface with this name.
+pub(crate) fn interface_number(name: &str) -> Option<u32> {
+    sys::interface_number(name)
+}
+
+/// Whether this host has an interface with this number.
+pub(crate) fn interface_exists(number: u32) -> bool {
+    sys::interface_exists(number)
+}
+
 /// More than [`RECEIVE_BUFFER`] holds.
 const STALE_BATCHES: usize = 256;
 

@@ -8,6 +8,7 @@
     reason = "recvmmsg, sendmsg and their control messages have no safe wrapper with timestamps"
 )]
 
+use std::ffi::CString;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -362,6 +363,20 @@ pub(super) fn poll<'a>(
         }
         other => other.map(|_| entries.last().is_some_and(|entry| entry.revents != 0)),
     }
+}
+
+/// The number of this host's interface with this name.
+pub(super) fn interface_number(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: `name` ends with a zero byte; the call only reads it.
+    Some(unsafe { libc::if_nametoindex(name.as_ptr()) }).filter(|number| *number != 0)
+}
+
+/// Whether this host has an interface with this number.
+pub(super) fn interface_exists(number: u32) -> bool {
+    let mut name = [0; libc::IF_NAMESIZE];
+    // SAFETY: `name` has room for the longest name of an interface with its zero byte.
+    !unsafe { libc::if_indextoname(number, name.as_mut_ptr()) }.is_null()
 }
 
 /// Room for every control message we ask for or send: two timestamps, packet info, one error.
