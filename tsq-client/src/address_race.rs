@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tsq_net::{ConnId, Engine, Socket};
+use tsq_net::{ConnId, Engine, Socket, Trouble, Unsent};
 
 use crate::failure::Failure;
 use crate::resumption::{Resumable, Setup};
@@ -21,6 +21,10 @@ pub(crate) struct Link {
     tickets_left: usize,
     /// What an earlier connection left, if this one tries to resume it.
     recalled: Option<Recalled>,
+    /// What this host did not send.
+    pub(crate) unsent: Unsent,
+    /// What was last said against the path: no more than a hint, for anybody can say so.
+    hindrance: Option<Failure>,
 }
 
 /// What is known of a server from an earlier connection.
@@ -31,6 +35,28 @@ pub(crate) struct Recalled {
 }
 
 impl Link {
+    /// An error of this link's socket, or of the network: what it means for the attempt.
+    pub(crate) fn trouble(&mut self, error: &io::Error, said: Said) -> Option<Failure> {
+        let failure = of_io(self.address, error);
+        match (Trouble::of(error), said) {
+            (Trouble::Passing, _) => self.unsent.note(error),
+            (Trouble::NoPath, _) | (Trouble::TooLong, Said::ByNetwork) => {
+                self.hindrance = Some(failure);
+            }
+            (Trouble::Refused | Trouble::TooLong | Trouble::Final, _) => return Some(failure),
+        }
+        None
+    }
+
+    /// Why nothing came of it, when the time is up.
+    fn silent(&self, waited_ms: u64) -> Failure {
+        self.hindrance.clone().unwrap_or(Failure::Silent {
+            address: self.address,
+            waited_ms,
+            unsent: self.unsent.clause(),
+        })
+    }
+
     /// Why the connection could not be made: the verifier's reason if it had one.
     pub(crate) fn failure(&self, otherwise: Failure) -> Failure {
         let found = self
@@ -89,9 +115,20 @@ impl Link {
     }
 }
 
+/// Where an error comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// This host, of a packet that it was to send.
+    ByHost,
+    /// Somebody on the way, who may not be what he says.
+    ByNetwork,
+}
+
 /// Tries a server's addresses one after the other without waiting long for any (RFC 8305).
 pub(crate) struct Race {
     untried: VecDeque<SocketAddr>,
+    /// No attempt could be made at these, for a reason that may pass; to be tried then.
+    postponed: Vec<(Instant, SocketAddr)>,
     /// For the address it came from, which is tried first, and once.
     resumable: Option<Resumable>,
     next_at: Instant,
@@ -100,6 +137,9 @@ pub(crate) struct Race {
     worst: Option<Failure>,
     /// Attempts made again after a failure that proves nothing.
     again: u32,
+    /// When the last attempt has been silent for so long that another is made beside it; how often that was done.
+    beside_at: Instant,
+    beside: u32,
 }
 
 impl Race {
@@ -117,16 +157,21 @@ impl Race {
         Self {
             head_start,
             untried,
+            postponed: Vec::new(),
             resumable,
             next_at: now,
             links: Vec::new(),
             worst: None,
             again: 0,
+            beside_at: now + FIRST_SILENCE,
+            beside: 0,
         }
     }
 
     /// Begins the attempts that are due.
     pub(crate) fn advance(&mut self, server: &Server, engine: &mut Engine, now: Instant) {
+        self.call_back(now);
+        self.repeat_silent(now);
         while self.next_at <= now {
             let Some(address) = self.untried.pop_front() else {
                 return;
@@ -136,15 +181,63 @@ impl Race {
                 Ok(link) => {
                     self.links.push(link);
                     self.next_at = now + self.head_start;
+                    self.beside_at = now + FIRST_SILENCE * 2_u32.pow(self.beside);
                 }
-                Err(failure) => self.note(failure),
+                Err(NoAttempt { failure, passes }) => {
+                    self.note(failure);
+                    if passes {
+                        self.postponed.push((now + ROAD_BLOCK, address));
+                    }
+                }
             }
         }
     }
 
     /// When [`Self::advance`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        (!self.untried.is_empty()).then_some(self.next_at)
+        let postponed = self.postponed.iter().map(|(at, _)| *at);
+        let untried = (!self.untried.is_empty()).then_some(self.next_at);
+        let beside = self.may_repeat().then_some(self.beside_at);
+        postponed.chain(untried).chain(beside).min()
+    }
+
+    /// Whether this host finds no way to any of the addresses, for all that can be said now.
+    pub(crate) fn is_without_path(&self) -> bool {
+        let no_path = |link: &Link| matches!(link.hindrance, Some(Failure::Unreachable { .. }));
+        let tried = !(self.links.is_empty() && self.postponed.is_empty());
+        tried && self.untried.is_empty() && self.links.iter().all(no_path)
+    }
+
+    fn call_back(&mut self, now: Instant) {
+        let due = self.postponed.extract_if(.., |(at, _)| *at <= now);
+        self.untried.extend(due.map(|(_, address)| address));
+    }
+
+    /// A connection whose server knows our first packet by another address, as a NAT has changed it since, never hears
+    /// of the server again. A new one beside it does, and on a slow path the old one may still be first.
+    fn repeat_silent(&mut self, now: Instant) {
+        if !self.may_repeat() || self.beside_at > now {
+            return;
+        }
+        self.beside += 1;
+        let mut silent: Vec<SocketAddr> = Vec::new();
+        for link in &self.links {
+            if !silent.contains(&link.address) {
+                silent.push(link.address);
+            }
+        }
+        self.untried.extend(silent.into_iter().take(MOST_REPEATED));
+    }
+
+    fn may_repeat(&self) -> bool {
+        self.beside < MOST_BESIDE && self.untried.is_empty() && !self.links.is_empty()
+    }
+
+    /// Gives all attempts up.
+    pub(crate) fn end(mut self, engine: &mut Engine, now: Instant) {
+        for link in self.links.drain(..) {
+            engine.close(now, link.conn, 0, "not needed");
+        }
     }
 
     /// The winner; the others are given up.
@@ -188,6 +281,11 @@ impl Race {
         }
     }
 
+    /// An attempt meets with difficulties: the next address need not wait.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.next_at = self.next_at.min(now);
+    }
+
     /// The address said nothing for so long that its connection was given up: it is asked anew until time is up.
     pub(crate) fn restart(&mut self, conn: ConnId, now: Instant) {
         if let Some(index) = self.links.iter().position(|link| link.conn == conn) {
@@ -199,7 +297,7 @@ impl Race {
 
     /// Why there is no winner, if there can be none any more.
     pub(crate) fn lost(&self) -> Option<Failure> {
-        let over = self.links.is_empty() && self.untried.is_empty();
+        let over = self.links.is_empty() && self.untried.is_empty() && self.postponed.is_empty();
         over.then(|| {
             self.worst.clone().unwrap_or(Failure::Unresolved {
                 problem: "no address".into(),
@@ -210,10 +308,7 @@ impl Race {
     /// Time is up: why there is no winner.
     pub(crate) fn timed_out(&self, waited: Duration) -> Failure {
         let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-        let silent = self.links.last().map(|link| Failure::Silent {
-            address: link.address,
-            waited_ms,
-        });
+        let silent = self.links.iter().map(|link| link.silent(waited_ms));
         let mut reasons: Vec<Failure> = self.worst.iter().cloned().chain(silent).collect();
         reasons.sort_by_key(Failure::rank);
         reasons.pop().unwrap_or(Failure::Unresolved {
@@ -242,6 +337,22 @@ impl Race {
 
 /// What a forger must keep up with to keep us from a server: 4 attempts within 350 ms and 4 round trips.
 const MOST_AGAIN: u32 = 3;
+
+/// After a silence of so long an attempt is repeated beside the first, after twice that again, and no more: servers that
+/// cannot keep up must not be asked by each client all the time.
+const FIRST_SILENCE: Duration = Duration::from_millis(500);
+const MOST_BESIDE: u32 = 2;
+/// Of a name with many addresses no more are tried twice.
+const MOST_REPEATED: usize = 4;
+
+/// Before an address is tried again to which there was no way.
+const ROAD_BLOCK: Duration = Duration::from_millis(200);
+
+/// Why an attempt was not even begun.
+struct NoAttempt {
+    failure: Failure,
+    passes: bool,
+}
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 fn open(
@@ -250,9 +361,15 @@ fn open(
     resumable: Option<Resumable>,
     engine: &mut Engine,
     now: Instant,
-) -> Result<Link, Failure> {
-    let connection = |problem: String| Failure::Connection { address, problem };
-    let socket = Socket::connect(address).map_err(|error| of_io(address, &error))?;
+) -> Result<Link, NoAttempt> {
+    let connection = |problem: String| NoAttempt {
+        failure: Failure::Connection { address, problem },
+        passes: false,
+    };
+    let socket = Socket::connect(address).map_err(|error| NoAttempt {
+        failure: of_io(address, &error),
+        passes: matches!(Trouble::of(&error), Trouble::Passing | Trouble::NoPath),
+    })?;
     let (setup, recalled) = match resumable.and_then(|resumable| resumable.renewed(server)) {
         Some(Resumable {
             setup,
@@ -283,16 +400,21 @@ fn open(
         tickets_left: setup.tickets.len(),
         setup,
         recalled,
+        unsent: Unsent::default(),
+        hindrance: None,
     })
 }
 
 /// What an error of a socket that talks with `address` only means.
 pub(crate) fn of_io(address: SocketAddr, error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Failure::PortClosed { address },
-        _ => Failure::Unreachable {
+    match Trouble::of(error) {
+        Trouble::Refused => Failure::PortClosed { address },
+        Trouble::TooLong => Failure::PathTooNarrow { address },
+        Trouble::Passing | Trouble::NoPath | Trouble::Final => Failure::Unreachable {
             address,
-            problem: error.to_string(),
+            problem: error
+                .raw_os_error()
+                .map_or_else(|| error.to_string(), Trouble::explain),
         },
     }
 }
@@ -314,6 +436,122 @@ const MOST_HEAD_START: Duration = Duration::from_millis(50);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::net::UdpSocket;
+
+    use crate::target::Target;
+    use crate::trust::Trust;
+
+    /// A race for one address, which says nothing.
+    struct Silence {
+        race: Race,
+        engine: Engine,
+        server: Server,
+        begun: Instant,
+        _host: UdpSocket,
+    }
+
+    impl Silence {
+        fn new() -> Self {
+            let host = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let address = host.local_addr().unwrap();
+            let target = Target::parse(&address.to_string(), 443).unwrap();
+            let begun = Instant::now();
+            Self {
+                race: Race::new(vec![address], None, begun),
+                engine: Engine::client(),
+                server: Server::new(target, Trust::insecure()),
+                begun,
+                _host: host,
+            }
+        }
+
+        /// How many attempts there are when so much time has passed.
+        fn attempts_after(&mut self, millis: u64) -> usize {
+            let now = self.begun + Duration::from_millis(millis);
+            self.race.advance(&self.server, &mut self.engine, now);
+            self.race.links().len()
+        }
+    }
+
+    #[test]
+    fn silent_attempt_gets_two_more_beside_it_and_none_is_given_up() {
+        let mut silence = Silence::new();
+        for (millis, attempts) in [
+            (0, 1),
+            (499, 1),
+            (500, 2),
+            (1499, 2),
+            (1500, 3),
+            (60_000, 3),
+        ] {
+            assert_eq!(
+                silence.attempts_after(millis),
+                attempts,
+                "after {millis} ms"
+            );
+        }
+        let ports: Vec<u16> = silence
+            .race
+            .links()
+            .iter()
+            .map(|link| link.socket.local_addr().port())
+            .collect();
+        assert!(ports[0] != ports[1] && ports[1] != ports[2], "{ports:?}");
+        assert_eq!(silence.race.next_deadline(), None);
+    }
+
+    #[test]
+    fn what_passes_or_may_be_forged_ends_no_attempt() {
+        let mut silence = Silence::new();
+        silence.attempts_after(0);
+        let link = &mut silence.race.links_mut()[0];
+        let mut told = |errno, said| {
+            let error = io::Error::from_raw_os_error(errno);
+            link.trouble(&error, said).map(|failure| failure.name())
+        };
+        let (host, network) = (Said::ByHost, Said::ByNetwork);
+        for (errno, said, ends) in [
+            (ENOBUFS, host, None),
+            (EPERM, host, None),
+            (ENETUNREACH, host, None),
+            (EHOSTUNREACH, network, None),
+            (EMSGSIZE, network, None),
+            (EMSGSIZE, host, Some("path_too_narrow")),
+            (ECONNREFUSED, network, Some("port_closed")),
+            (EACCES, host, Some("unreachable")),
+        ] {
+            assert_eq!(told(errno, said), ends, "{errno}");
+        }
+        // What was last said against the path is the likely reason.
+        let failure = silence.race.timed_out(Duration::from_secs(3));
+        assert_eq!(failure.name(), "path_too_narrow");
+    }
+
+    #[test]
+    fn unsent_packets_are_the_likely_reason_of_a_silence() {
+        let mut silence = Silence::new();
+        silence.attempts_after(0);
+        let full = io::Error::from_raw_os_error(ENOBUFS);
+        for _ in 0..3 {
+            silence.race.links_mut()[0].trouble(&full, Said::ByHost);
+        }
+        let words = silence.race.timed_out(Duration::from_secs(3)).to_string();
+        assert!(
+            words.contains("in 3000 ms; 3 packets did not leave this host"),
+            "{words}"
+        );
+        assert!(words.contains("send queue"), "{words}");
+    }
+
+    /// Linux's numbers, as the table of [`Trouble`] has them.
+    const EPERM: i32 = 1;
+    const EACCES: i32 = 13;
+    const EMSGSIZE: i32 = 90;
+    const ENETUNREACH: i32 = 101;
+    const ENOBUFS: i32 = 105;
+    const ECONNREFUSED: i32 = 111;
+    const EHOSTUNREACH: i32 = 113;
 
     #[test]
     fn forty_addresses_are_all_tried_within_a_second() {

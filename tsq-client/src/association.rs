@@ -1,14 +1,16 @@
 //! One server from its name to its samples.
 
 mod asking;
+mod watch;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ring::rand::SystemRandom;
 use tsq_net::tls::{ALPN_DEPLOYED, ALPN_DRAFT};
 use tsq_net::{Carries, CloseReason, ConnId, Departure, EarlyData, Engine, ErrorReport, Event};
 
-use crate::address_race::{Link, Race, of_io};
+use crate::address_race::{Link, Race, Said};
 use crate::failure::Failure;
 use crate::fallback::{Protocol, may_be_blocked};
 use crate::queries::Queries;
@@ -23,6 +25,9 @@ use crate::trust::{Presented, Server};
 pub(crate) struct Association {
     server: Server,
     phase: Phase,
+    /// Of its name, in the order to try.
+    addresses: Vec<SocketAddr>,
+    watch: watch::Watch,
     queries: Queries,
     transport: Option<Transport>,
     /// Whether the server took the draft's protocol name and not the deployed one.
@@ -48,7 +53,7 @@ enum Phase {
     Racing(Race),
     Connected(Link),
     Over {
-        address: Option<std::net::SocketAddr>,
+        address: Option<SocketAddr>,
         /// It was connected once, so it is worth another connection.
         was_connected: bool,
     },
@@ -59,6 +64,8 @@ impl Association {
         Self {
             server,
             phase: Phase::New,
+            addresses: Vec::new(),
+            watch: watch::Watch::new(Instant::now()),
             queries: Queries::new(0, Duration::ZERO, Terms::none()),
             ours: false,
             presented: None,
@@ -80,7 +87,9 @@ impl Association {
         resolver: &Resolver,
         engine: &mut Engine,
         options: &Options,
+        now: Instant,
     ) {
+        self.watch = watch::Watch::new(now);
         let wanted = u32::from(options.queries);
         self.queries
             .renew(wanted, asking::FIRST_PATIENCE, Terms::none());
@@ -104,11 +113,7 @@ impl Association {
         }
     }
 
-    pub(crate) fn resolved(
-        &mut self,
-        result: Result<Vec<std::net::SocketAddr>, String>,
-        now: Instant,
-    ) {
+    pub(crate) fn resolved(&mut self, result: Result<Vec<SocketAddr>, String>, now: Instant) {
         match result {
             Ok(addresses) if !addresses.is_empty() => {
                 let kept = self.server.tickets.take(&self.server.target);
@@ -116,6 +121,7 @@ impl Association {
                     self.store_problem = Some(problem);
                     None
                 });
+                self.addresses.clone_from(&addresses);
                 self.phase = Phase::Racing(Race::new(addresses, resumable, now));
             }
             Ok(_) => self.fail(Failure::Unresolved {
@@ -127,23 +133,37 @@ impl Association {
 
     /// Whether this connection is one of ours.
     pub(crate) fn owns(&self, conn: ConnId) -> bool {
-        self.links().iter().any(|link| link.conn == conn)
+        self.links().any(|link| link.conn == conn)
     }
 
-    pub(crate) fn links(&self) -> &[Link] {
-        match &self.phase {
+    pub(crate) fn links(&self) -> impl Iterator<Item = &Link> {
+        let first = match &self.phase {
             Phase::Racing(race) => race.links(),
             Phase::Connected(link) => std::slice::from_ref(link),
             Phase::New | Phase::Resolving | Phase::Over { .. } => &[],
-        }
+        };
+        first
+            .iter()
+            .chain(self.watch.beside.iter().flat_map(Race::links))
     }
 
-    pub(crate) fn links_mut(&mut self) -> &mut [Link] {
-        match &mut self.phase {
+    pub(crate) fn links_mut(&mut self) -> impl Iterator<Item = &mut Link> {
+        let first = match &mut self.phase {
             Phase::Racing(race) => race.links_mut(),
             Phase::Connected(link) => std::slice::from_mut(link),
             Phase::New | Phase::Resolving | Phase::Over { .. } => &mut [],
-        }
+        };
+        let beside = self.watch.beside.iter_mut();
+        first.iter_mut().chain(beside.flat_map(Race::links_mut))
+    }
+
+    /// The attempt that this connection is one of, if it is not the one asked on.
+    fn race_of(&mut self, conn: ConnId) -> Option<&mut Race> {
+        let race = match &mut self.phase {
+            Phase::Racing(race) => Some(race),
+            _ => self.watch.beside.as_mut(),
+        };
+        race.filter(|race| race.links().iter().any(|link| link.conn == conn))
     }
 
     pub(crate) fn event(
@@ -196,32 +216,55 @@ impl Association {
                     self.queries.departure_report(report, &link.socket);
                 }
             }
-            (Phase::Racing(_), ErrorReport::Unreachable { errno }) => {
-                self.socket_error(conn, &std::io::Error::from_raw_os_error(errno), engine, now);
+            (_, ErrorReport::Unreachable { errno }) => {
+                let error = std::io::Error::from_raw_os_error(errno);
+                self.socket_error(conn, &error, Said::ByNetwork, engine, now);
             }
-            // Once connected, only the peer's own authenticated word ends a connection: ICMP
-            // errors can be forged.
             _ => {}
         }
     }
 
     /// A socket call failed, or the network said that nobody is there.
+    ///
+    /// Once connected, only the peer's own authenticated word ends a connection: ICMP errors can be forged.
     pub(crate) fn socket_error(
         &mut self,
         conn: ConnId,
         error: &std::io::Error,
+        said: Said,
         engine: &mut Engine,
         now: Instant,
     ) {
-        if let Phase::Racing(race) = &mut self.phase {
-            let Some(link) = race.links().iter().find(|link| link.conn == conn) else {
-                return;
-            };
-            let failure = of_io(link.address, error);
-            engine.close(now, conn, 0, "");
-            race.lose(conn, failure, now);
-            self.give_up_early(conn);
-            self.settle_race();
+        let Some(link) = self.links_mut().find(|link| link.conn == conn) else {
+            return;
+        };
+        let failure = link.trouble(error, said);
+        let Some(race) = self.race_of(conn) else {
+            return;
+        };
+        match failure {
+            Some(failure) => {
+                engine.close(now, conn, 0, "");
+                race.lose(conn, failure, now);
+                self.give_up_early(conn);
+                self.settle_races(now);
+            }
+            None => race.hurry(now),
+        }
+    }
+
+    /// A packet that carried this much of ours was not sent.
+    pub(crate) fn unsent(&mut self, carries: Carries) {
+        match self.transport {
+            Some(transport @ Transport::Datagram) => {
+                self.queries
+                    .unsent(carries.datagrams, transport, tsq_net::now());
+            }
+            Some(transport @ Transport::Stream) => {
+                self.queries
+                    .unsent(carries.stream_frames, transport, tsq_net::now());
+            }
+            Some(Transport::Udp) | None => {}
         }
     }
 
@@ -239,9 +282,10 @@ impl Association {
     pub(crate) fn step(&mut self, engine: &mut Engine, options: &Options, now: Instant) -> bool {
         if let Phase::Racing(race) = &mut self.phase {
             race.advance(&self.server, engine, now);
-            self.settle_race();
+            self.settle_races(now);
             return self.step_early(engine, options, now);
         }
+        self.watch(engine, now);
         let Phase::Connected(link) = &self.phase else {
             return false;
         };
@@ -272,9 +316,31 @@ impl Association {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Racing(race) => race.next_deadline(),
-            Phase::Connected(_) => self.queries.next_deadline(),
+            Phase::Connected(_) => {
+                let beside = self.watch.beside.as_ref().and_then(Race::next_deadline);
+                let watch = self.watch.due.filter(|_| !self.is_done());
+                self.queries
+                    .next_deadline()
+                    .into_iter()
+                    .chain(beside)
+                    .chain(watch)
+                    .min()
+            }
             Phase::New | Phase::Resolving | Phase::Over { .. } => None,
         }
+    }
+
+    /// Whether this host finds no way to it, for all that can be said now.
+    pub(crate) fn is_without_path(&self) -> bool {
+        matches!(&self.phase, Phase::Racing(race) if race.is_without_path())
+    }
+
+    /// Whether an answer of it is usable.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.queries
+            .samples
+            .iter()
+            .any(|sample| sample.result.is_ok())
     }
 
     /// Whether TSQ gets nowhere with this server: it failed, or was silent for `patience`.
@@ -294,11 +360,10 @@ impl Association {
         waited: Duration,
     ) -> SourceReport {
         self.keep_tickets(engine);
-        let usable = self
-            .queries
-            .samples
-            .iter()
-            .any(|sample| sample.result.is_ok());
+        if let Some(beside) = self.watch.beside.take() {
+            beside.end(engine, Instant::now());
+        }
+        let usable = self.has_answered();
         let failure = self.failure.clone().or_else(|| match &self.phase {
             Phase::Racing(race) => Some(race.timed_out(waited)),
             Phase::Connected(_) if !usable => Some(self.unanswered()),
@@ -341,7 +406,7 @@ impl Association {
         options: &Options,
         now: Instant,
     ) {
-        let Phase::Racing(race) = &mut self.phase else {
+        let Some(race) = self.race_of(conn) else {
             return;
         };
         // tsq: C2
@@ -353,15 +418,20 @@ impl Association {
                 engine.close(now, conn, 0, "not TSQ");
                 race.lose(conn, failure, now);
                 self.give_up_early(conn);
-                self.settle_race();
+                self.settle_races(now);
             }
             return;
         }
+        let ours = protocol == ALPN_DRAFT;
+        let Phase::Racing(race) = &mut self.phase else {
+            return self.move_over(conn, ours, engine, options, now);
+        };
         let Some(link) = race.win(conn, engine, now) else {
             return;
         };
         self.presented = link.presented().or(self.presented.take());
-        self.ours = protocol == ALPN_DRAFT;
+        self.ours = ours;
+        self.watch = watch::Watch::new(now);
         self.round_trips += 1;
         // What was asked early was asked by the rules of the protocol agreed on earlier.
         let same = link
@@ -388,34 +458,31 @@ impl Association {
     }
 
     fn closed(&mut self, conn: ConnId, reason: &CloseReason, now: Instant) {
-        match &mut self.phase {
-            Phase::Racing(race) => {
-                let Some(link) = race.links().iter().find(|link| link.conn == conn) else {
-                    return;
-                };
-                let failure = Failure::of_close(link.address, reason);
-                match reason {
-                    CloseReason::TimedOut => race.restart(conn, now),
-                    CloseReason::Version | CloseReason::Transport { .. } => {
-                        race.lose_unproven(conn, failure, now);
-                    }
-                    _ => race.lose(conn, failure, now),
-                }
-                self.give_up_early(conn);
-                self.settle_race();
+        let Some(link) = self.links().find(|link| link.conn == conn) else {
+            return;
+        };
+        let address = link.address;
+        let failure = Failure::of_close(address, reason);
+        let Some(race) = self.race_of(conn) else {
+            self.phase = Phase::Over {
+                address: Some(address),
+                was_connected: true,
+            };
+            self.watch.beside = None;
+            if !self.queries.all_done() {
+                self.failure = Some(failure);
             }
-            Phase::Connected(link) if link.conn == conn => {
-                let failure = Failure::of_close(link.address, reason);
-                self.phase = Phase::Over {
-                    address: Some(link.address),
-                    was_connected: true,
-                };
-                if !self.queries.all_done() {
-                    self.failure = Some(failure);
-                }
+            return;
+        };
+        match reason {
+            CloseReason::TimedOut => race.restart(conn, now),
+            CloseReason::Version | CloseReason::Transport { .. } => {
+                race.lose_unproven(conn, failure, now);
             }
-            Phase::New | Phase::Resolving | Phase::Connected(_) | Phase::Over { .. } => {}
+            _ => race.lose(conn, failure, now),
         }
+        self.give_up_early(conn);
+        self.settle_races(now);
     }
 
     /// Puts what the server gave for a later connection where that will look for it.
@@ -443,7 +510,8 @@ impl Association {
         }
     }
 
-    fn settle_race(&mut self) {
+    fn settle_races(&mut self, now: Instant) {
+        self.settle_beside(now);
         if let Phase::Racing(race) = &self.phase
             && let Some(failure) = race.lost()
         {
@@ -459,6 +527,7 @@ impl Association {
                 Failure::Silent { address, .. }
                 | Failure::Unreachable { address, .. }
                 | Failure::PortClosed { address }
+                | Failure::PathTooNarrow { address }
                 | Failure::NotTsq { address }
                 | Failure::Connection { address, .. }
                 | Failure::Trust { address, .. },
@@ -493,6 +562,7 @@ impl Association {
             .max_by_key(|rejection| times(rejection));
         Failure::Unanswered {
             sent: self.queries.sent,
+            unsent: self.links().next().and_then(|link| link.unsent.clause()),
             refused: u32::try_from(rejections.len()).unwrap_or(u32::MAX),
             why: commonest.map(ToString::to_string),
         }

@@ -21,6 +21,13 @@ pub enum Failure {
         address: SocketAddr,
         /// Milliseconds waited.
         waited_ms: u64,
+        /// What this host did not send, in words, if anything.
+        unsent: Option<String>,
+    },
+    /// A packet of 1200 bytes does not get through, and QUIC has no smaller ones (RFC 9000, section 14).
+    PathTooNarrow {
+        /// The address.
+        address: SocketAddr,
     },
     /// The network said that the host cannot be reached.
     Unreachable {
@@ -67,6 +74,8 @@ pub enum Failure {
         refused: u32,
         /// The commonest of those reasons.
         why: Option<String>,
+        /// What this host did not send, in words, if anything.
+        unsent: Option<String>,
     },
 }
 
@@ -78,6 +87,7 @@ impl Failure {
             Self::Silent { .. } => "silent",
             Self::Unreachable { .. } => "unreachable",
             Self::PortClosed { .. } => "port_closed",
+            Self::PathTooNarrow { .. } => "path_too_narrow",
             Self::NotTsq { .. } => "not_tsq",
             Self::Connection { .. } => "connection",
             Self::Trust { refusal, .. } => refusal.name(),
@@ -138,10 +148,11 @@ impl Failure {
             Self::Unreachable { .. } => 1,
             Self::PortClosed { .. } => 2,
             Self::Silent { .. } => 3,
-            Self::Connection { .. } => 4,
-            Self::NotTsq { .. } => 5,
-            Self::NoDatagrams | Self::NoStreams | Self::NoSamples | Self::Unanswered { .. } => 6,
-            Self::Trust { .. } => 7,
+            Self::PathTooNarrow { .. } => 4,
+            Self::Connection { .. } => 5,
+            Self::NotTsq { .. } => 6,
+            Self::NoDatagrams | Self::NoStreams | Self::NoSamples | Self::Unanswered { .. } => 7,
+            Self::Trust { .. } => 8,
         }
     }
 }
@@ -152,7 +163,14 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unresolved { problem } => write!(f, "the name cannot be resolved: {problem}"),
-            Self::Silent { address, waited_ms } => write!(
+            Self::Silent {
+                address,
+                waited_ms,
+                unsent: Some(unsent),
+            } => write!(f, "no answer from {address} in {waited_ms} ms; {unsent}"),
+            Self::Silent {
+                address, waited_ms, ..
+            } => write!(
                 f,
                 "no answer from {address} in {waited_ms} ms (host down, UDP {} filtered, or no QUIC server there?)",
                 address.port()
@@ -166,6 +184,10 @@ impl fmt::Display for Failure {
                 address.port(),
                 address.ip()
             ),
+            Self::PathTooNarrow { address } => write!(
+                f,
+                "the path to {address} carries no packets of 1200 bytes: QUIC cannot work here, NTS can"
+            ),
             Self::NotTsq { address } => write!(f, "{address} speaks QUIC but not TSQ"),
             Self::Connection { problem, .. } => f.write_str(problem),
             Self::Trust { refusal, .. } => refusal.fmt(f),
@@ -177,14 +199,19 @@ impl fmt::Display for Failure {
             }
             Self::NoSamples => f.write_str("it gave no usable sample"),
             Self::Unanswered {
-                sent, why: None, ..
+                sent,
+                why: None,
+                unsent,
+                ..
             } => {
-                write!(f, "connected, but none of {sent} queries was answered")
+                write!(f, "connected, but none of {sent} queries was answered")?;
+                unsent.iter().try_for_each(|unsent| write!(f, "; {unsent}"))
             }
             Self::Unanswered {
                 sent,
                 refused,
                 why: Some(why),
+                ..
             } => {
                 write!(
                     f,

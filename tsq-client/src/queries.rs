@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tsq_net::{ClockPair, Departure, ErrorReport, Socket, Stamp, StampSource, StreamId};
-use tsq_proto::{FollowUp, Nonce, Refusal};
+use tsq_proto::{FollowUp, HostTime, Nonce, Refusal};
 
 use crate::follow_ups::{self, FollowUps, Known};
 use crate::report::{Answer, Rejection, SampleReport, Timestamps, Transport};
@@ -110,6 +110,22 @@ impl Queries {
         };
     }
 
+    /// Goes on over another connection to the same server: what is not answered yet is asked again there.
+    pub(crate) fn move_over(&mut self, patience: Duration, terms: Terms) {
+        let waiting: Vec<Nonce> = self.waiting_mut().map(|waiting| waiting.nonce).collect();
+        for nonce in waiting {
+            self.retire(nonce);
+        }
+        for slot in &mut self.slots {
+            if matches!(slot, Slot::Waiting(_)) {
+                *slot = Slot::Unasked { tries: 0 };
+            }
+        }
+        self.leaving.clear();
+        self.patience = patience;
+        self.terms = terms;
+    }
+
     /// The next query to send, with this nonce.
     pub(crate) fn next_ask(&self, nonce: Nonce) -> Option<Ask> {
         let waiting = self
@@ -172,6 +188,18 @@ impl Queries {
                     clocks: ClockPair::read(),
                 });
             }
+        }
+    }
+
+    /// A packet with the `count` oldest leaving queries was not sent. Datagrams are lost with it; QUIC sends what a
+    /// stream carries again, at a time that is not told, so that T1 can be no later than now.
+    pub(crate) fn unsent(&mut self, count: u64, transport: Transport, now: HostTime) {
+        if transport == Transport::Stream {
+            let (id, before) = (None, now);
+            return self.departed(count, Departure { id, before });
+        }
+        for _ in 0..count {
+            self.leaving.pop_front();
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tsq_keys::VerifyKeys;
 use tsq_net::{Batch, ConnId, Engine, Outgoing, SendOptions, Socket, Wake, wait};
 
+use crate::address_race::Said;
 use crate::association::Association;
 use crate::report::SourceReport;
 use crate::resolve::Resolver;
@@ -127,7 +128,8 @@ impl Session {
         self.engine.handle_timeout(start);
         self.handle_events(start);
         for (index, association) in self.associations.iter_mut().enumerate() {
-            association.begin(index, &self.resolver, &mut self.engine, &self.options);
+            let (engine, options) = (&mut self.engine, &self.options);
+            association.begin(index, &self.resolver, engine, options, start);
         }
         loop {
             let now = Instant::now();
@@ -142,7 +144,7 @@ impl Session {
                 done,
                 elapsed: now - start,
             });
-            if done == servers || now >= deadline {
+            if done == servers || now >= deadline || self.awaits_only_a_path() {
                 break;
             }
             self.sleep(deadline, now)?;
@@ -201,6 +203,16 @@ impl Session {
         for association in &mut self.associations {
             association.keep_tickets(&mut self.engine);
         }
+    }
+
+    /// Whether all that is waited for is a way to some servers, while others have answered: then it is not that this
+    /// host's network comes up only now.
+    fn awaits_only_a_path(&self) -> bool {
+        let waiting =
+            |index: &usize| !self.is_settled(*index) && !self.associations[*index].is_done();
+        let mut waiting = (0..self.associations.len()).filter(waiting);
+        waiting.all(|index| self.associations[index].is_without_path())
+            && self.associations.iter().any(Association::has_answered)
     }
 
     fn is_settled(&self, index: usize) -> bool {
@@ -279,7 +291,8 @@ impl Session {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    self.associations[index].socket_error(conn, &error, &mut self.engine, now);
+                    let (engine, said) = (&mut self.engine, Said::ByNetwork);
+                    self.associations[index].socket_error(conn, &error, said, engine, now);
                     break;
                 }
             }
@@ -295,12 +308,8 @@ impl Session {
                 Ok(count) => count,
                 Err(error) => {
                     let now = Instant::now();
-                    return self.associations[index].socket_error(
-                        conn,
-                        &error,
-                        &mut self.engine,
-                        now,
-                    );
+                    let (engine, said) = (&mut self.engine, Said::ByNetwork);
+                    return self.associations[index].socket_error(conn, &error, said, engine, now);
                 }
             };
             for i in 0..count {
@@ -363,9 +372,12 @@ impl Session {
             Ok(departure) if ours => self.associations[index].departed(packet.carries, departure),
             Ok(_) => {}
             // QUIC takes an unsent packet for a lost one.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
-                self.associations[index].socket_error(conn, &error, &mut self.engine, now);
+                if ours {
+                    self.associations[index].unsent(packet.carries);
+                }
+                let (engine, said) = (&mut self.engine, Said::ByHost);
+                self.associations[index].socket_error(conn, &error, said, engine, now);
             }
         }
     }
@@ -373,17 +385,13 @@ impl Session {
     fn connections_of(&self, index: usize) -> Vec<ConnId> {
         self.associations[index]
             .links()
-            .iter()
             .map(|link| link.conn)
             .collect()
     }
 }
 
 fn link(association: &mut Association, conn: ConnId) -> Option<&mut crate::address_race::Link> {
-    association
-        .links_mut()
-        .iter_mut()
-        .find(|link| link.conn == conn)
+    association.links_mut().find(|link| link.conn == conn)
 }
 
 /// How often progress is shown when nothing happens.

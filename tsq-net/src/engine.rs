@@ -321,6 +321,12 @@ impl Engine {
         Some(slot(&mut self.slots, id)?.conn.rtt())
     }
 
+    /// A number that changes with every packet of a server which shows that packets of ours reach it: a client whose
+    /// handshake is complete knows that of no other. 0 until then.
+    pub fn heard(&mut self, id: ConnId) -> u64 {
+        slot(&mut self.slots, id).map_or(0, |slot| slot.heard())
+    }
+
     /// Connections that hold state now, closing ones included.
     pub fn connections(&self) -> usize {
         self.endpoint.open_connections()

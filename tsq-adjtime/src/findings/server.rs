@@ -77,6 +77,14 @@ fn failed(server: &str, failure: &Failure) -> Finding {
         Failure::Unresolved { .. } => {
             finding.fix("check the name and the resolver, or give the server's address and its --pin")
         }
+        Failure::Silent {
+            unsent: Some(_), ..
+        } => finding.fix(
+            "look at this host's own side first: its packet filter, and the queue of its interface (tc -s qdisc)",
+        ),
+        Failure::PathTooNarrow { .. } => finding.fix(
+            "let the path carry packets of 1280 bytes (the MTU of a tunnel or an interface), or leave --fallback away, so that NTS is tried",
+        ),
         Failure::Silent { address, .. } => silent(server, *address, tcp(*address)),
         Failure::Unreachable { .. } => {
             finding.fix("check this host's network and routes, and whether the address family works here")

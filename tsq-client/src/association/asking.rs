@@ -31,6 +31,22 @@ impl Association {
         self.round_trips += 1;
     }
 
+    /// Asks on another connection to the same server what has not been answered on the first.
+    pub(super) fn go_on_asking(&mut self, engine: &mut Engine, options: &Options) {
+        let Phase::Connected(link) = &self.phase else {
+            return;
+        };
+        let conn = link.conn;
+        match transport(options, engine, conn) {
+            Some(transport) => self.transport = Some(transport),
+            None => return self.fail(Failure::NoDatagrams),
+        }
+        let round_trip = engine.round_trip(conn).unwrap_or_default();
+        let terms = terms(options, self.ours);
+        self.queries.move_over(patience(round_trip), terms);
+        self.round_trips += 1;
+    }
+
     /// Asks on a connection whose handshake has begun, if it resumes an earlier one; true as for
     /// [`step`](Self::step).
     ///

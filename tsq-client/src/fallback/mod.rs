@@ -213,6 +213,7 @@ pub(crate) fn may_be_blocked(failure: &Failure) -> bool {
         Failure::Silent { .. }
         | Failure::Unreachable { .. }
         | Failure::PortClosed { .. }
+        | Failure::PathTooNarrow { .. }
         | Failure::NotTsq { .. }
         | Failure::Connection { .. }
         | Failure::Trust { .. }

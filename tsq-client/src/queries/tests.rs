@@ -86,6 +86,68 @@ fn unanswered_query_is_repeated_later_and_later_and_its_old_answer_refused() {
     assert_eq!(queries.sent, 3);
 }
 
+/// Hands the next query over, which does not leave.
+fn ask_in_vain(queries: &mut Queries, byte: u8, transport: Transport, now: Instant) -> HostTime {
+    let ask = queries.next_ask(nonce(byte)).expect("a query to send");
+    queries.asked(&ask, transport, None, now);
+    let before = tsq_net::now();
+    queries.unsent(1, transport, before);
+    before
+}
+
+#[test]
+fn datagram_that_did_not_leave_takes_no_departure_from_the_next() {
+    let mut queries = Queries::new(2, PATIENCE, terms());
+    let start = Instant::now();
+    ask_in_vain(&mut queries, 1, Transport::Datagram, start);
+    ask(&mut queries, 2, start);
+    queries.datagram(&answer(2, tsq_net::now()), arrived_now());
+    assert_eq!(reasons(&queries), ["ok"]);
+    queries.expire(start + PATIENCE);
+    ask(&mut queries, 3, start + PATIENCE);
+    queries.datagram(&answer(3, tsq_net::now()), arrived_now());
+    assert_eq!(reasons(&queries), ["ok", "ok"]);
+}
+
+/// QUIC sends it again: T1 must not be later than that.
+#[test]
+fn stream_that_did_not_leave_at_once_has_its_first_attempt_as_t1() {
+    let mut queries = Queries::new(1, PATIENCE, terms());
+    let before = ask_in_vain(&mut queries, 1, Transport::Stream, Instant::now());
+    let later = tsq_net::now();
+    queries.departed(
+        1,
+        Departure {
+            id: None,
+            before: later,
+        },
+    );
+    let waiting = queries.waiting_mut().next().unwrap();
+    assert_eq!(waiting.departed.as_ref().unwrap().t1.time, before);
+}
+
+#[test]
+fn move_to_another_connection_keeps_the_samples_and_asks_the_rest_again() {
+    let mut queries = Queries::new(3, PATIENCE, terms());
+    let now = Instant::now();
+    for byte in [1, 2, 3] {
+        ask(&mut queries, byte, now);
+    }
+    queries.datagram(&answer(1, tsq_net::now()), arrived_now());
+    queries.move_over(PATIENCE, terms());
+    for byte in [4, 5] {
+        ask(&mut queries, byte, now);
+    }
+    assert!(queries.next_ask(nonce(6)).is_none());
+    queries.datagram(&answer(2, tsq_net::now()), arrived_now());
+    assert_eq!(queries.superseded, 1);
+    for byte in [4, 5] {
+        queries.datagram(&answer(byte, tsq_net::now()), arrived_now());
+    }
+    assert_eq!(reasons(&queries), ["ok"; 3]);
+    assert!(queries.all_done());
+}
+
 #[test]
 fn second_copy_of_an_answer_counts_once() {
     let mut queries = Queries::new(2, PATIENCE, terms());

@@ -92,6 +92,17 @@ impl Slot {
         self.conn.datagrams().send_buffer_space() < self.all_room
     }
 
+    /// Frames that a server sends only once the handshake has reached it, and after the first of these all others that
+    /// answer something: what it repeats of the handshake itself tells nothing.
+    pub(super) fn heard(&self) -> u64 {
+        let frames = self.conn.stats().frame_rx;
+        let proof = u64::from(frames.handshake_done) + frames.datagram + frames.stream;
+        if proof == 0 {
+            return 0;
+        }
+        proof + frames.acks + frames.path_challenge + frames.path_response
+    }
+
     /// A packet of `len` bytes for it.
     pub(super) fn handle(&mut self, event: ConnectionEvent, len: usize) {
         let proofs = |conn: &Connection| conn.stats().frame_rx.path_response;

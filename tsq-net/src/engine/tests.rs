@@ -132,6 +132,45 @@ fn handshake_agrees_on_the_drafts_protocol_when_both_are_offered() {
     assert_eq!(protocol, tls::ALPN_DRAFT);
 }
 
+/// What the server repeats of its handshake is no sign that ours arrived.
+#[test]
+fn server_is_heard_once_the_whole_handshake_has_reached_it() {
+    let mut pair = Pair::new();
+    pair.collect();
+    for packet in std::mem::take(&mut pair.to_server) {
+        pair.deliver_to_server(&packet);
+    }
+    for _ in 0..5 {
+        pair.collect();
+        // All that the client answers is lost.
+        pair.to_server.clear();
+        for packet in std::mem::take(&mut pair.to_client) {
+            pair.deliver_to_client(&packet);
+        }
+        pair.now += Duration::from_secs(1);
+        pair.server.handle_timeout(pair.now);
+    }
+    let connected = pair.client.poll_event();
+    assert!(matches!(connected, Some(Event::Connected { .. })));
+    assert_eq!(pair.client.heard(pair.conn), 0);
+
+    pair.client.handle_timeout(pair.now);
+    pair.run();
+    let heard = pair.client.heard(pair.conn);
+    assert_ne!(heard, 0);
+    pair.client.send_datagram(pair.conn, b"?").unwrap();
+    pair.run();
+    assert_eq!(
+        pair.client.heard(pair.conn),
+        heard,
+        "an acknowledgement waits"
+    );
+    pair.now += Duration::from_millis(100);
+    pair.server.handle_timeout(pair.now);
+    pair.run();
+    assert_ne!(pair.client.heard(pair.conn), heard);
+}
+
 #[test]
 fn each_datagram_carries_the_stamp_of_its_own_packet() {
     let mut pair = Pair::connected();
