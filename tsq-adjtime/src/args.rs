@@ -22,7 +22,7 @@ pub struct Args {
     /// Names or addresses, each with a port or without.
     #[arg(
         value_name = "SERVER",
-        required = true,
+        required_unless_present = "config",
         help = "Names or addresses: HOST, HOST:PORT, [V6]:PORT"
     )]
     pub servers: Vec<String>,
@@ -67,6 +67,10 @@ pub struct Args {
     #[arg(long, short)]
     pub verbose: bool,
 
+    /// Print nothing where all is well: for cron. A step, a server that did not count and every failure are told
+    #[arg(long, conflicts_with_all = ["verbose", "json"])]
+    pub quiet: bool,
+
     /// Print one JSON object and nothing else; with exit codes 1, 2 and 6 nothing was measured and there is none
     #[arg(long)]
     pub json: bool,
@@ -109,7 +113,7 @@ pub enum Command {
         /// Whom to ask.
         #[arg(
             value_name = "SERVER",
-            required = true,
+            required_unless_present = "config",
             help = "Names or addresses: HOST, HOST:PORT, [V6]:PORT"
         )]
         servers: Vec<String>,
@@ -182,7 +186,7 @@ pub enum Command {
         /// Whom to ask.
         #[arg(
             value_name = "SERVER",
-            required = true,
+            required_unless_present = "config",
             help = "Names or addresses: HOST, HOST:PORT, [V6]:PORT"
         )]
         servers: Vec<String>,
@@ -214,6 +218,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+impl Command {
+    /// Whether a word is the name of one of them.
+    pub fn is_name(word: &str) -> bool {
+        <Self as Subcommand>::has_subcommand(word)
+    }
 }
 
 /// How queries travel.
@@ -315,13 +326,14 @@ Positive offset: this host's clock is behind.
 
 Exit codes: 0 adjusted, or nothing to do (or, with --dry-run, measured); 1 something failed here (with
 verify-receipt: a receipt does not hold); 2 usage;
-3 no usable answer; 4 the servers disagree or too few agree; 5 offset past
+3 no usable answer; 4 the servers disagree or too few agree (--min-sources, --require-all); 5 offset past
 --max-offset; 6 no permission to set the clock; 7 no answer that can be trusted: certificates refused, or dates that waited do not hold;
 8 as 0, but plain NTP alone decided (--allow-ntp).
 
 Examples:
   tsq-adjtime --dry-run time1.example time2.example
   tsq-adjtime --pin 3f9a...c1 192.0.2.10:8443
+  tsq-adjtime --config /etc/tsq/tsq-adjtime.toml --quiet
   tsq-adjtime self-test";
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::findings::{self, Finding, Level};
 use crate::outcome::{Exit, Outcome};
 use crate::reach::Reach;
-use crate::run::internal;
+use crate::run::finished;
 use crate::settings::Unusable;
 use crate::table;
 
@@ -31,7 +31,7 @@ pub fn explain(
             .iter()
             .try_for_each(|finding| sentence(finding, &mut out))
     };
-    printed.map_err(internal)?;
+    finished(printed)?;
     Ok(Exit::Done.code())
 }
 
@@ -55,7 +55,7 @@ pub fn check(
     } else {
         ticket(&findings, outcome.as_ref(), exit, &mut out)
     };
-    printed.map_err(internal)?;
+    finished(printed)?;
     Ok(exit.code())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The command is a few lines over this library. One run goes through
 //!
-//! 1. [`args`] and [`settings`]: what was asked, checked before anything is sent;
+//! 1. [`args`], [`config`] and [`settings`]: what was asked, checked before anything is sent;
 //! 2. [`run`]: measure (`tsq-client`), [`analysis`] and decision (`tsq-algo`) as far as [`trust`]
 //!    allows, adjustment (`tsq-clock`), and a second measurement of what remains;
 //! 3. [`outcome`]: everything a reader could want to know, printed by [`table`] or [`json`].
@@ -15,6 +15,7 @@
 
 pub mod analysis;
 pub mod args;
+pub mod config;
 pub mod explain;
 pub mod findings;
 pub mod json;
@@ -29,4 +30,5 @@ pub mod self_test;
 pub mod settings;
 pub mod table;
 pub mod trust;
+pub mod uncounted;
 pub mod wait;

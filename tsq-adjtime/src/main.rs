@@ -2,11 +2,21 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-use tsq_adjtime::args::Args;
+use tsq_adjtime::config::{ConfigError, Loaded};
+use tsq_adjtime::outcome::Exit;
 
 fn main() -> ExitCode {
-    ExitCode::from(tsq_adjtime::run::run(&Args::parse()))
+    let code = match Loaded::from_words(std::env::args_os()) {
+        Ok(loaded) => tsq_adjtime::run::run(&loaded.args),
+        Err(ConfigError::Flags(error)) => error.exit(),
+        Err(error) => {
+            // Nobody may be there to read it.
+            let _ = writeln!(std::io::stderr(), "tsq-adjtime: {error}");
+            Exit::Usage.code()
+        }
+    };
+    ExitCode::from(code)
 }

@@ -13,6 +13,10 @@ use crate::settings::{Settings, Unusable};
 /// All that bears on a measurement, so that every command finds what a run would.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Reach {
+    /// TOML file with the options of a run, without their dashes, and `servers`; what is given here wins over the file's
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// UDP port of servers that name none
     #[arg(long, default_value_t = 443, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
@@ -24,6 +28,10 @@ pub struct Reach {
     /// Servers that must agree at least
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub min_sources: u16,
+
+    /// Do nothing unless every one of the SERVERs agrees: exit code 4, with the names of those that do not
+    #[arg(long)]
+    pub require_all: bool,
 
     /// Use this one of the SERVERs instead of others that agree with it; repeatable
     #[arg(long, value_name = "SERVER")]

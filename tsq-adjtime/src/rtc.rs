@@ -61,7 +61,7 @@ pub fn run(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<u8, Unu
             .iter()
             .try_for_each(|line| writeln!(out, "{line}"))
     };
-    printed.map_err(crate::run::internal)?;
+    crate::run::finished(printed)?;
     Ok(report.exit_code)
 }
 

@@ -16,7 +16,7 @@ use crate::progress::Line;
 use crate::settings::{Settings, Unusable};
 use crate::trust::{Rule, Standing};
 use crate::wait::Wait;
-use crate::{explain, json, receipt, rtc, self_test, table, trust, wait};
+use crate::{explain, json, receipt, rtc, self_test, table, trust, uncounted, wait};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +102,22 @@ pub fn run(args: &Args) -> u8 {
             )
         }
     };
-    match result.and_then(|outcome| print(&outcome, view).map(|()| outcome)) {
+    let result = result.and_then(|outcome| {
+        let quiet = args.command.is_none() && args.quiet && is_nothing_new(&outcome);
+        match quiet {
+            true => Ok(outcome),
+            false => print(&outcome, view).map(|()| outcome),
+        }
+    });
+    match result {
         Ok(outcome) => {
+            let done = matches!(outcome.exit, Exit::Done | Exit::Unauthenticated);
+            if done
+                && outcome.self_test.is_none()
+                && let Some(missing) = uncounted::line(&outcome.sources, &outcome.analysis)
+            {
+                let _ = writeln!(io::stderr(), "tsq-adjtime: {missing}");
+            }
             if let Some(problem) = &outcome.problem {
                 let _ = writeln!(io::stderr(), "tsq-adjtime: {problem}");
             }
@@ -111,6 +125,12 @@ pub fn run(args: &Args) -> u8 {
         }
         Err(unusable) => ended(Err(unusable)),
     }
+}
+
+/// Whether a run is what every run should be: the clock was right, or a little off.
+fn is_nothing_new(outcome: &Outcome) -> bool {
+    let stepped = matches!(outcome.action, Action::Step { .. });
+    matches!(outcome.exit, Exit::Done | Exit::Unauthenticated) && !stepped
 }
 
 /// The exit code; a reason for there being no result goes to standard error.
@@ -185,7 +205,14 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
     let mut measure = |end: Instant| measure(&mut session, fallback.as_ref(), end, &mut line);
     let mut sources = measure(first_end).map_err(internal)?;
     let (analysis, trust) = trust::decide(&mut sources, clock.read(), &rule, &settings.choice);
-    let (action, mut exit) = adjust(&analysis, &policy, clock.as_mut());
+    let missing = uncounted::line(&sources, &analysis).filter(|_| settings.require_all);
+    let (action, mut exit) = match missing {
+        Some(missing) => (
+            Action::refused(format!("{missing} (--require-all)")),
+            Exit::NoAgreement,
+        ),
+        None => adjust(&analysis, &policy, clock.as_mut()),
+    };
     // The clock may have been set by now: what follows must not hide that.
     let receipt_problem = settings.receipt.as_ref().and_then(|path| {
         receipt::keep(path, &sources, &analysis, &action, settings.dry_run)
@@ -342,8 +369,12 @@ fn print(outcome: &Outcome, view: View) -> Result<(), Unusable> {
     } else {
         table::print(outcome, view.verbose, &mut stdout.lock())
     };
+    finished(printed)
+}
+
+/// The end of printing: a reader that has gone has seen enough.
+pub(crate) fn finished(printed: io::Result<()>) -> Result<(), Unusable> {
     match printed {
-        // Whoever reads us has seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(internal(error)),
         _ => Ok(()),
     }

@@ -9,7 +9,9 @@ use tsq_client::{ClientIdentity, Dates, Ladder, Options, Server, Target, Transpo
 use tsq_keys::VerifyKeys;
 
 use crate::analysis::Choice;
-use crate::args::{Args, BootstrapArg, CombineArg, FallbackArg, MinTrustArg, TransportArg};
+use crate::args::{
+    Args, BootstrapArg, CombineArg, Command, FallbackArg, MinTrustArg, TransportArg,
+};
 use crate::memory::Keeping;
 use crate::outcome::Exit;
 use crate::trust::Standing;
@@ -31,6 +33,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Do nothing unless every server agrees.
+    pub require_all: bool,
     /// Measure again after adjusting.
     pub verify: bool,
     /// Where to keep receipts.
@@ -63,16 +67,18 @@ impl Settings {
             exit: Exit::Usage,
             problem,
         };
+        if args.servers.is_empty() {
+            return Err(usage(
+                "no server is named: give one, or servers = [\"HOST\"] in the file of --config"
+                    .into(),
+            ));
+        }
         if args.insecure && !args.dry_run {
             return Err(usage(
                 "--insecure lets anyone answer, so it never sets a clock: add --dry-run, or name --ca or --pin".into(),
             ));
         }
-        if let Some(word) = args
-            .servers
-            .iter()
-            .find(|server| COMMANDS.contains(&server.as_str()))
-        {
+        if let Some(word) = args.servers.iter().find(|server| Command::is_name(server)) {
             return Err(usage(format!(
                 "{word} is a command: its options go after it, as in tsq-adjtime {word} --json"
             )));
@@ -128,6 +134,7 @@ impl Settings {
             policy,
             timeout: duration(args.timeout),
             dry_run: args.dry_run,
+            require_all: args.reach.require_all,
             verify: !args.no_verify,
             receipt: args.receipt.clone(),
             keeping: Keeping {
@@ -162,15 +169,6 @@ impl Settings {
         self.servers.iter().map(with_dates).collect()
     }
 }
-
-const COMMANDS: [&str; 6] = [
-    "self-test",
-    "verify-receipt",
-    "wait",
-    "rtc",
-    "explain",
-    "check",
-];
 
 /// The rungs below TSQ. On by default is only what is authenticated, and only where TSQ was not asked for in a
 /// way that nothing else can serve.

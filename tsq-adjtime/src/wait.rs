@@ -48,7 +48,7 @@ pub fn run(servers: &[String], reach: &Reach, wait: &Wait) -> Result<u8, Unusabl
     } else {
         table::print(&outcome, false, &mut stdout).and_then(|()| stdout.flush())
     };
-    printed.map_err(crate::run::internal)?;
+    crate::run::finished(printed)?;
     Ok(outcome.exit.code())
 }
 

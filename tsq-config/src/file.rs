@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, Command};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::{ConfigError, Options, Place};
+use crate::{ConfigError, Options, Place, alone};
 
 /// One value of one option.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ fn parse_text<A: Options>(text: &str) -> Result<Vec<Set>, Mistake> {
             });
         }
     }
+    // After these a word could no more be taken for a command.
+    sets.sort_by_key(|set: &Set| !set.word.to_string_lossy().starts_with("--"));
     Ok(sets)
 }
 
@@ -66,8 +68,13 @@ fn option<'c, A: Options>(command: &'c Command, key: &str) -> Result<&'c Arg, St
     }
     command
         .get_arguments()
-        .find(|arg| arg.get_long() == Some(key))
+        .find(|arg| name(arg) == key)
         .ok_or_else(|| unknown::<A>(key))
+}
+
+/// An option's key: its flag without dashes, or what a value without a flag is called.
+fn name(arg: &Arg) -> &str {
+    arg.get_long().unwrap_or(arg.get_id().as_str())
 }
 
 fn unknown<A: Options>(key: &str) -> String {
@@ -82,12 +89,15 @@ fn unknown<A: Options>(key: &str) -> String {
 
 /// What clap would propose for an unknown flag.
 fn near_match<A: Options>(key: &str) -> Option<String> {
+    let dashed = key.replace('_', "-");
+    let command = A::command();
+    let mut names = command.get_arguments().map(name);
+    if let Some(near) = names.find(|name| *name == dashed || *name == format!("{key}s")) {
+        return (!A::FLAGS_ONLY.contains(&near)).then(|| near.into());
+    }
     let error = A::command()
-        .try_get_matches_from([A::PROGRAM, &format!("--{}", key.replace('_', "-"))])
-        .err();
-    let Some(error) = error else {
-        return Some(key.replace('_', "-"));
-    };
+        .try_get_matches_from([A::PROGRAM, &format!("--{dashed}")])
+        .err()?;
     match error.get(ContextKind::SuggestedArg)? {
         ContextValue::String(flag) => flag
             .strip_prefix("--")
@@ -100,13 +110,13 @@ fn near_match<A: Options>(key: &str) -> Option<String> {
 type Words = Vec<(String, Range<usize>)>;
 
 fn words(arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Words, Mistake> {
-    let name = arg.get_long().unwrap_or_default();
+    let name = name(arg);
     match value.get_ref() {
         DeValue::Array(items) => {
             if !matches!(arg.get_action(), ArgAction::Append) {
                 return Err(mistake(value, "one value is expected, not an array"));
             }
-            items.iter().map(|item| word(name, arg, item)).collect()
+            items.iter().map(|item| word(arg, item)).collect()
         }
         DeValue::Table(table) if Expected::of(arg) == Expected::Pair => table
             .iter()
@@ -121,15 +131,11 @@ fn words(arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Words, Mistake> {
             let word = (format!("--{name}"), value.span());
             Ok(on.then_some(word).into_iter().collect())
         }
-        _ => Ok(vec![word(name, arg, value)?]),
+        _ => Ok(vec![word(arg, value)?]),
     }
 }
 
-fn word(
-    name: &str,
-    arg: &Arg,
-    value: &Spanned<DeValue<'_>>,
-) -> Result<(String, Range<usize>), Mistake> {
+fn word(arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<(String, Range<usize>), Mistake> {
     let expected = Expected::of(arg);
     let text = match (expected, value.get_ref()) {
         (Expected::Text | Expected::Pair, DeValue::String(text)) => text.to_string(),
@@ -139,9 +145,17 @@ fn word(
                 .to_string()
         }
         (Expected::Number, DeValue::Float(number)) => number.as_str().to_string(),
+        // "none", or a time with its unit, where such a word may stand for the number.
+        (Expected::Number, DeValue::String(text)) if text.parse::<f64>().is_err() => {
+            text.to_string()
+        }
         (_, other) => return Err(mistake(value, &expected.instead_of(other))),
     };
-    Ok((format!("--{name}={text}"), value.span()))
+    let word = match arg.get_long() {
+        Some(name) => format!("--{name}={text}"),
+        None => text,
+    };
+    Ok((word, value.span()))
 }
 
 fn mistake(value: &Spanned<DeValue<'_>>, problem: &str) -> Mistake {
@@ -153,7 +167,10 @@ fn mistake(value: &Spanned<DeValue<'_>>, problem: &str) -> Mistake {
 
 /// Has clap read this one option.
 fn check<A: Options>(word: &str) -> Result<(), String> {
-    let Err(error) = A::command().try_get_matches_from([A::PROGRAM, word]) else {
+    if A::command().find_subcommand(word).is_some() {
+        return Err(format!("{word} is a command"));
+    }
+    let Err(error) = alone(A::command()).try_get_matches_from([A::PROGRAM, word]) else {
         return Ok(());
     };
     let possible = match error.get(ContextKind::ValidValue) {

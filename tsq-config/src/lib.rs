@@ -15,8 +15,9 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use clap::builder::Resettable;
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Id};
 
 pub use error::{ConfigError, Place};
 
@@ -27,6 +28,9 @@ pub trait Options: CommandFactory + FromArgMatches {
 
     /// Flags that are no settings, and therefore no keys of a file; with `config`, `help` and `version`.
     const FLAGS_ONLY: &'static [&'static str];
+
+    /// Keys of the file that are for the program's own work, and that its sub-commands do not take from it.
+    const OWN: &'static [&'static str] = &[];
 
     /// Reads the whole file.
     ///
@@ -56,21 +60,38 @@ impl<A: Options> Loaded<A> {
         W: Into<OsString>,
     {
         let (words, undone) = undo_switches::<A>(words.into_iter().map(Into::into).collect());
-        let flags = A::command().try_get_matches_from(&words)?;
-        let Some(path) = flags.get_one::<PathBuf>("config") else {
-            return Self::of(flags);
+        // What goes together may be in the file.
+        let flags = alone(A::command()).try_get_matches_from(&words)?;
+        let (name, flags) = match flags.subcommand() {
+            Some((name, flags)) => (Some(name), flags),
+            None => (None, &flags),
+        };
+        // A sub-command need not have this option.
+        let path = flags.try_get_one::<PathBuf>("config").ok().flatten();
+        let Some(path) = path else {
+            return Self::of(A::command().try_get_matches_from(words)?);
         };
         let from_file = read::<A>(path)?;
+        let command = A::command();
+        let taken = |id: &str| match name.and_then(|name| command.find_subcommand(name)) {
+            Some(command) => {
+                command.get_arguments().any(|arg| arg.get_id() == id) && !A::OWN.contains(&id)
+            }
+            None => true,
+        };
         let given = |id: &str| {
             undone.iter().any(|undone| undone == id)
                 || flags.value_source(id) == Some(ValueSource::CommandLine)
         };
-        let kept = from_file.into_iter().filter(|set| !given(&set.id));
-        let program = words.first().cloned();
-        let all = program
-            .into_iter()
-            .chain(kept.map(|set| set.word))
-            .chain(words.into_iter().skip(1));
+        let kept = from_file.into_iter();
+        let kept = kept.filter(|set| taken(&set.id) && !given(&set.id));
+        let at = match name {
+            Some(name) => 1 + words.iter().position(|word| word == name).unwrap_or(1),
+            None => 1,
+        };
+        let mut all = words;
+        let at = at.min(all.len());
+        all.splice(at..at, kept.map(|set| set.word));
         Self::of(A::command().try_get_matches_from(all)?)
     }
 
@@ -83,6 +104,18 @@ impl<A: Options> Loaded<A> {
         let args = A::from_arg_matches(&matches)?;
         Ok(Self { args, matches })
     }
+}
+
+/// The same options, none of which needs another: for a part of what is said.
+fn alone(command: Command) -> Command {
+    let free = |arg: Arg| {
+        arg.required(false)
+            .required_unless_present(Resettable::<Id>::Reset)
+            .requires(Resettable::<Id>::Reset)
+    };
+    command
+        .mut_args(free)
+        .mut_subcommands(|command| command.mut_args(free))
 }
 
 fn read<A: Options>(path: &Path) -> Result<Vec<file::Set>, ConfigError> {
