@@ -14,6 +14,7 @@ use tsq_benches::{
 };
 
 fn main() -> ExitCode {
+    tsq_interop::end_quietly_without_a_reader();
     match run(&Args::parse()) {
         Ok(code) => code,
         Err(error) => {

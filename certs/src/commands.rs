@@ -144,12 +144,16 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     })
 }
 
-/// Unlike `println!`, reports a closed or full stdout instead of panicking.
+/// Unlike `println!`, reports a full stdout instead of panicking; a reader that has gone has seen enough.
 fn print(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(error),
+        })
         .map_err(|source| Error::Io {
             action: "write",
             path: "standard output".into(),

@@ -17,6 +17,7 @@ mod faketime;
 mod peer;
 mod ports;
 mod process;
+mod quiet;
 pub mod relay;
 mod server;
 
@@ -28,5 +29,6 @@ pub use faketime::{faketime, faketime_by};
 pub use peer::Peer;
 pub use ports::{closed_port, silent_port};
 pub use process::{Outcome, Process, run};
+pub use quiet::end_quietly_without_a_reader;
 pub use relay::{Bottleneck, Impairment, Relay};
 pub use server::Server;

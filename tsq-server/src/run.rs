@@ -171,6 +171,11 @@ fn print(text: &str) -> Result<(), RunError> {
     stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
+        .or_else(|error| match error.kind() {
+            // Whoever reads us has seen enough.
+            io::ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(error),
+        })
         .map_err(RunError::Running)
 }
 

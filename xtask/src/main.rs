@@ -68,6 +68,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    tsq_interop::end_quietly_without_a_reader();
     match run(&Args::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -47,6 +47,7 @@ struct Args {
 }
 
 fn main() -> io::Result<()> {
+    tsq_interop::end_quietly_without_a_reader();
     let args = Args::parse();
     let impairment = Impairment {
         delay_each_way: Duration::from_secs_f64(args.delay_ms / 1000.0),
