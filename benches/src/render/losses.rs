@@ -1,4 +1,4 @@
-//! Where another wins, said plainly: a line for each figure.
+//! Where another wins and where we do, said plainly: a line for each figure.
 
 use super::number::factor;
 use super::verdict::{Winner, verdicts};
@@ -8,10 +8,16 @@ use crate::section::Section;
 /// The figures in which another is better in some case.
 pub(super) fn losses(results: &Results) -> Vec<String> {
     let sections = results.sections.iter().map(|measured| &measured.section);
-    sections.flat_map(of_section).collect()
+    sections.flat_map(|it| of_section(it, false)).collect()
 }
 
-fn of_section(section: &Section) -> Vec<String> {
+/// The figures in which ours is better than all others in some case.
+pub(super) fn wins(results: &Results) -> Vec<String> {
+    let sections = results.sections.iter().map(|measured| &measured.section);
+    sections.flat_map(|it| of_section(it, true)).collect()
+}
+
+fn of_section(section: &Section, ours: bool) -> Vec<String> {
     let verdicts = verdicts(section);
     let lines = section.figures.iter().filter_map(|figure| {
         let all: Vec<_> = verdicts
@@ -22,13 +28,23 @@ fn of_section(section: &Section) -> Vec<String> {
         let mut factors = Vec::new();
         let mut lost = 0;
         for verdict in &all {
+            let points = verdict.figure.unit == "%";
             match verdict.winner() {
-                Winner::Theirs(by) => factors.extend(by.is_finite().then_some(by)),
-                Winner::OnlyTheirs => {}
+                Winner::Ours(by) if ours => {
+                    factors.extend((by.is_finite() && !points).then_some(by))
+                }
+                Winner::Theirs(by) if !ours => {
+                    factors.extend((by.is_finite() && !points).then_some(by));
+                }
+                Winner::OnlyOurs if ours => {}
+                Winner::OnlyTheirs if !ours => {}
                 _ => continue,
             }
             lost += 1;
-            let (_, name) = verdict.of_theirs();
+            let (_, name) = match ours {
+                true => verdict.of_ours(),
+                false => verdict.of_theirs(),
+            };
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -84,8 +100,12 @@ mod tests {
             notes: Vec::new(),
         };
         assert_eq!(
-            of_section(&section),
+            of_section(&section, false),
             ["Server, cost: chronyd, NTP in 2 of 3 cases, ×2.0 to ×3.0"]
+        );
+        assert_eq!(
+            of_section(&section, true),
+            ["Server, cost: tsq in 1 of 3 cases, ×2.0"]
         );
     }
 }

@@ -1,6 +1,6 @@
 //! `RESULTS.md`.
 
-use super::losses::losses;
+use super::losses::{losses, wins};
 use super::text::{cases, columns, heading, words};
 use super::verdict::{Verdict, Winner, best, tally, verdicts};
 use super::xml::append;
@@ -57,18 +57,10 @@ fn overview(text: &mut String, results: &Results) {
     if all.is_empty() {
         return;
     }
-    append(
-        text,
-        format_args!("\n## Who wins\n\n{}\n", tally(all.iter())),
-    );
-    let losses = losses(results);
-    if !losses.is_empty() {
-        text.push_str("\nWhere another is better:\n\n");
-    }
-    for loss in losses {
-        append(text, format_args!("- {loss}\n"));
-    }
-    text.push_str("\n| | ours | best of theirs | verdict | against the best with NTS |\n|---|---|---|---|---|\n");
+    append(text, format_args!("\n## Who wins\n\n{}\n", tally(&all)));
+    list(text, "Where ours is better", &wins(results));
+    list(text, "Where another is better", &losses(results));
+    text.push_str("\n| | ours | the best with NTS | the best of all others | verdict |\n|---|---|---|---|---|\n");
     for measured in &results.sections {
         let verdicts = verdicts(&measured.section);
         if !verdicts.is_empty() {
@@ -82,24 +74,30 @@ fn overview(text: &mut String, results: &Results) {
                 "" => value,
                 _ => format!("{value} ({subject})"),
             };
-            let nts = verdict.nts.map_or(String::new(), |nts| {
-                format!(
-                    "{}, {}",
-                    verdict.words_against(Some(&nts)),
-                    verdict.value(&nts)
-                )
+            let nts = verdict.best_nts().map_or(String::new(), |nts| {
+                let (value, words) = (verdict.value(nts), verdict.words_against(Some(nts)));
+                format!("{value} ({}): {words}", nts.subject)
             });
             line(
                 text,
                 &[
                     verdict.what(),
                     side(verdict.of_ours()),
+                    nts,
                     side(verdict.of_theirs()),
                     emphasised(&verdict),
-                    nts,
                 ],
             );
         }
+    }
+}
+
+fn list(text: &mut String, title: &str, lines: &[String]) {
+    if !lines.is_empty() {
+        append(text, format_args!("\n{title}:\n\n"));
+    }
+    for line in lines {
+        append(text, format_args!("- {line}\n"));
     }
 }
 

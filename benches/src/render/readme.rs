@@ -83,8 +83,7 @@ const fn gist(section: &'static str, figure: &'static str, case: &'static str) -
     }
 }
 
-const HEADING: &str =
-    "| | TSQ, this project | the best of the others | with NTS | |\n|---|---|---|---|---|\n";
+const HEADING: &str = "| | TSQ, this project | the best with NTS | the best of all others | |\n|---|---|---|---|---|\n";
 
 fn cells(title: &str, verdict: &Verdict<'_>) -> [String; 5] {
     let side = |(value, subject): (String, &str)| match subject {
@@ -95,8 +94,8 @@ fn cells(title: &str, verdict: &Verdict<'_>) -> [String; 5] {
     [
         format!("{title}: {}", verdict.what()),
         side(verdict.of_ours()),
+        verdict.best_nts().map_or("–".into(), nts),
         side(verdict.of_theirs()),
-        verdict.nts.as_ref().map_or("–".into(), nts),
         verdict.words(),
     ]
     .map(|cell| cell.replace('|', "\\|"))

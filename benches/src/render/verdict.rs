@@ -42,6 +42,8 @@ pub(super) enum Winner {
     Theirs(f64),
     /// Less than [`EVEN`] apart.
     Even,
+    /// The middle halves of the rounds overlap: the difference is within their noise.
+    Unclear,
     /// None of theirs has a figure.
     OnlyOurs,
     /// None of ours has a figure.
@@ -154,6 +156,14 @@ fn speaks_nts(subject: &str) -> bool {
 }
 
 impl Verdict<'_> {
+    /// The best of theirs that speaks NTS, which is as protected as ours: the fair comparison.
+    pub(super) fn best_nts(&self) -> Option<&Side<'_>> {
+        let theirs = self.theirs.as_ref();
+        self.nts
+            .as_ref()
+            .or_else(|| theirs.filter(|side| speaks_nts(side.subject)))
+    }
+
     /// The best of ours against the best of theirs.
     pub(super) fn winner(&self) -> Winner {
         self.against(self.theirs.as_ref())
@@ -161,11 +171,24 @@ impl Verdict<'_> {
 
     /// The best of ours against this one.
     pub(super) fn against(&self, theirs: Option<&Side<'_>>) -> Winner {
+        let subject = theirs.map_or("", |theirs| theirs.subject);
         let (ours, theirs) = match (&self.ours, theirs) {
+            (Some(ours), Some(theirs)) if overlap(ours, theirs) => {
+                return match self.compared(ours.value, theirs.value) {
+                    Winner::Even => Winner::Even,
+                    _ => Winner::Unclear,
+                };
+            }
             (Some(ours), Some(theirs)) => (ours.value, theirs.value),
             (Some(_), None) => return Winner::OnlyOurs,
             _ => return Winner::OnlyTheirs,
         };
+        // Below what a program prints nobody knows how good it is.
+        let least = self.resolution(subject);
+        self.compared(ours.max(least), theirs.max(least))
+    }
+
+    fn compared(&self, ours: f64, theirs: f64) -> Winner {
         let (less, more) = (ours.min(theirs), ours.max(theirs));
         let factor = match less {
             _ if less == more => 1.0,
@@ -185,24 +208,18 @@ impl Verdict<'_> {
         }
     }
 
-    /// Whether the middle halves of the rounds overlap: then the difference is within their noise.
-    pub(super) fn rounds_overlap(&self) -> bool {
-        let (Some(ours), Some(theirs)) = (&self.ours, &self.theirs) else {
-            return false;
-        };
-        match (ours.middle, theirs.middle) {
-            (Some(a), Some(b)) => a.0 <= b.1 && b.0 <= a.1,
-            _ => false,
+    /// What a program prints is whole multiples of this, in the figure's unit; 0 where it is finer than all that is compared.
+    fn resolution(&self, subject: &str) -> f64 {
+        if self.figure.unit != "us" {
+            return 0.0;
         }
+        let mut known = PRINTED.iter().filter(|(name, _)| subject.starts_with(name));
+        known.next().map_or(0.0, |(_, micros)| *micros)
     }
 
     /// In words: "ours ×19".
     pub(super) fn words(&self) -> String {
-        let words = self.words_against(self.theirs.as_ref());
-        match self.rounds_overlap() && self.winner() != Winner::Even {
-            true => words + ", rounds overlap",
-            false => words,
-        }
+        self.words_against(self.theirs.as_ref())
     }
 
     /// How the best of ours does against this one, in words.
@@ -214,7 +231,12 @@ impl Verdict<'_> {
             }
             _ => None,
         };
+        let floored =
+            |side: &Side<'_>| side.value < self.resolution(theirs.map_or("", |it| it.subject));
         match (winner, points) {
+            (Winner::Ours(by), None) if self.ours.as_ref().is_some_and(floored) => {
+                format!("ours ×{} or more", factor(by))
+            }
             (Winner::Ours(_), Some(points)) => format!("ours by {points} points"),
             (Winner::Theirs(_), Some(points)) => format!("theirs by {points} points"),
             _ => words(winner),
@@ -260,33 +282,62 @@ fn words(winner: Winner) -> String {
         Winner::Ours(_) => "ours".into(),
         Winner::Theirs(_) => "theirs".into(),
         Winner::Even => "even".into(),
+        Winner::Unclear => "no verdict: rounds overlap".into(),
         Winner::OnlyOurs => "only ours has a figure".into(),
         Winner::OnlyTheirs => "ours has no figure".into(),
     }
 }
 
 /// How many comparisons we win, they win, and neither.
-pub(super) fn count<'a>(verdicts: impl Iterator<Item = &'a Verdict<'a>>) -> [u32; 3] {
+pub(super) fn count(winners: impl Iterator<Item = Winner>) -> [u32; 3] {
     let mut counts = [0; 3];
-    for verdict in verdicts {
-        counts[match verdict.winner() {
+    for winner in winners {
+        counts[match winner {
             Winner::Ours(_) | Winner::OnlyOurs => 0,
             Winner::Theirs(_) | Winner::OnlyTheirs => 1,
-            Winner::Even => 2,
+            Winner::Even | Winner::Unclear => 2,
         }] += 1;
     }
     counts
 }
 
-/// The same in words.
-pub(super) fn tally<'a>(verdicts: impl Iterator<Item = &'a Verdict<'a>>) -> String {
-    let [ours, theirs, even] = count(verdicts);
+/// The comparisons with those that speak NTS.
+pub(super) fn with_nts<'a>(verdicts: &'a [Verdict<'a>]) -> impl Iterator<Item = Winner> + 'a {
+    verdicts
+        .iter()
+        .filter_map(|verdict| Some(verdict.against(Some(verdict.best_nts()?))))
+}
+
+/// Both counts in words, the fair one first.
+pub(super) fn tally(verdicts: &[Verdict<'_>]) -> String {
+    let words = |[ours, theirs, even]: [u32; 3], others: &str| {
+        format!(
+            "Beside {others}, in {} comparisons: ours is better in {ours}, another in {theirs}; {even} are even or without a verdict.",
+            ours + theirs + even
+        )
+    };
+    let nts = words(
+        count(with_nts(verdicts)),
+        "NTS, which protects the time as we do",
+    );
+    let all = words(
+        count(verdicts.iter().map(Verdict::winner)),
+        "everything, plain NTP and Roughtime too",
+    );
     format!(
-        "{} comparisons of the best of ours with the best of the others: ours is better in {ours}, another in {theirs}; \
-         {even} are even (less than 5 % or one percentage point apart).",
-        ours + theirs + even,
+        "{nts}\n\n{all}\n\nEven: less than 5 % or one percentage point apart. Without a verdict: the middle halves of the rounds overlap."
     )
 }
+
+fn overlap(ours: &Side<'_>, theirs: &Side<'_>) -> bool {
+    match (ours.middle, theirs.middle) {
+        (Some(a), Some(b)) => a.0 <= b.1 && b.0 <= a.1,
+        _ => false,
+    }
+}
+
+/// Programs whose offsets are printed in whole multiples of so many microseconds.
+const PRINTED: [(&str, f64); 3] = [("chronyd -Q", 1.0), ("ntpdig", 1.0), ("busybox ntpd", 1.0)];
 
 #[cfg(test)]
 mod tests {
@@ -399,14 +450,44 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_rounds_are_said() {
+    fn nothing_is_better_than_what_a_program_prints() {
+        let rows = vec![
+            row("tsq", true, 0.0015),
+            row("chronyd -Q, fastest", false, 3.5),
+        ];
+        let mut section = section(Better::Less, rows);
+        section.figures[0].unit = "us".into();
+        assert_eq!(verdicts(&section)[0].words(), "ours ×3.5 or more");
+        section.rows[1] = row("chronyd -Q, fastest", false, 1.0);
+        assert_eq!(verdicts(&section)[0].words(), "even");
+        section.rows[1] = row("chronyd to chronyd", false, 3.0);
+        assert_eq!(verdicts(&section)[0].words(), "ours ×2000");
+    }
+
+    #[test]
+    fn fair_comparison_is_with_the_best_that_speaks_nts() {
+        let rows = vec![
+            row("tsq", true, 3.0),
+            row("chronyd, NTP", false, 2.0),
+            row("chronyd, NTS", false, 6.0),
+        ];
+        let section = section(Better::Less, rows);
+        let all = verdicts(&section);
+        assert_eq!(count(with_nts(&all)), [1, 0, 0]);
+        assert_eq!(count(all.iter().map(Verdict::winner)), [0, 1, 0]);
+    }
+
+    #[test]
+    fn differences_within_the_rounds_have_no_verdict() {
         let cell = |value, rounds: [f64; 2]| Cell::of(value, rounds);
         let rows = vec![
             row("tsq", true, cell(2.0, [2.0, 3.5])),
             row("ntp", false, cell(3.0, [3.0, 4.0])),
         ];
         let section = section(Better::Less, rows);
-        assert_eq!(verdicts(&section)[0].words(), "ours ×1.50, rounds overlap");
+        let verdict = &verdicts(&section)[0];
+        assert_eq!(verdict.words(), "no verdict: rounds overlap");
+        assert_eq!(count([verdict.winner()].into_iter()), [0, 0, 1]);
         // Errors with their signs: their sizes compare.
         let outlier = Cell::of(2.0, [2.0, -2.1, -2.2, 2.1, -9.0]);
         let apart = [row("tsq", true, outlier), section.rows[1].clone()];
