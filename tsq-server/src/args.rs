@@ -116,7 +116,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = told, help_heading = TOLD)]
     pub smear: Option<String>,
 
-    /// Something else to tell clients that ask, such as site=berlin; repeatable
+    /// Something else to tell clients that ask, such as site=berlin; repeatable; with all else that is told at most 700 bytes
     #[arg(long, value_name = "KEY=VALUE", value_parser = annotation, help_heading = TOLD)]
     pub annotate: Vec<(String, String)>,
 
