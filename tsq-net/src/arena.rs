@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 
 use crate::engine::ConnId;
+use crate::memory;
 
 /// Room for one packet or message, used again for the next: no allocation for each.
 ///
@@ -12,13 +13,15 @@ use crate::engine::ConnId;
 pub(crate) struct Arena {
     room: BytesMut,
     user: Option<ConnId>,
+    /// What the room takes, as the allocator counts: whoever frees it will have as much less.
+    taken: isize,
 }
 
 /// The room that a connection keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub(crate) by: ConnId,
-    pub(crate) bytes: usize,
+    pub(crate) bytes: isize,
 }
 
 impl Arena {
@@ -28,8 +31,11 @@ impl Arena {
         if self.room.try_reclaim(ROOM) {
             return None;
         }
-        self.room = BytesMut::with_capacity(ROOM);
-        let bytes = ROOM + OVERHEAD;
+        let bytes = self.taken;
+        let before = memory::account();
+        let room = BytesMut::with_capacity(ROOM);
+        self.taken = memory::change(before, memory::account());
+        self.room = room;
         self.user.take().map(|by| Kept { by, bytes })
     }
 
@@ -39,8 +45,12 @@ impl Arena {
         if bytes.is_empty() || bytes.len() > ROOM {
             return BytesMut::from(bytes);
         }
+        let before = memory::account();
         self.room.extend_from_slice(bytes);
-        self.room.split()
+        let copy = self.room.split();
+        // The first time, a count of its users is made.
+        self.taken += memory::change(before, memory::account());
+        copy
     }
 
     /// Who got the copy.
@@ -51,9 +61,6 @@ impl Arena {
 
 /// More than the longest packet.
 const ROOM: usize = 2048;
-
-/// At least what is freed besides with the room: the count of its users, and the allocator's own.
-const OVERHEAD: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -80,10 +87,12 @@ mod tests {
         arena.used_by(keeper);
         let kept = arena.kept().unwrap();
         assert_eq!(kept.by, keeper);
-        assert!(kept.bytes >= ROOM);
+        assert!(kept.bytes >= ROOM.cast_signed());
         let other = arena.copy(&[4]);
         assert_eq!((&byte[..], &other[..]), (&[2][..], &[4][..]));
+        let before_that = memory::account();
         drop(byte);
+        assert_eq!(memory::change(before_that, memory::account()), -kept.bytes);
         // Nobody was named for the second copy, which is still in use.
         assert_eq!(arena.kept(), None);
     }

@@ -181,13 +181,6 @@ impl Engine {
         entry(&mut self.slots, id).map_or(0, |slot| slot.memory())
     }
 
-    /// Puts what the caller has allocated (less what it has freed) for a connection while it did `work` on
-    /// that connection's account.
-    pub fn on_account_of<T>(&mut self, id: ConnId, work: impl FnOnce() -> T) -> T {
-        let _at_work = slot(&mut self.slots, id);
-        work()
-    }
-
     /// Accepts no further connections; those there are go on.
     pub fn refuse_new(&mut self) {
         self.endpoint.set_server_config(None);
@@ -351,9 +344,9 @@ impl Engine {
         if self.slots.len() <= handle.0 {
             self.slots.resize_with(handle.0 + 1, || None);
         }
-        let before = memory::held();
+        let before = memory::account();
         let mut slot = Box::new(Slot::new(id, now, conn, guard, self.count_frames));
-        slot.memory = memory + memory::change(before, memory::held());
+        slot.memory = memory + memory::change(before, memory::account());
         self.slots[handle.0] = Some(slot);
         id
     }

@@ -22,6 +22,8 @@ pub struct Counted;
 thread_local! {
     /// Allocated less freed by this thread, wrapping: what others free that we allocated makes it negative.
     static HELD: Cell<usize> = const { Cell::new(0) };
+    /// Of that, what is on nobody's account.
+    static ASIDE: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Bytes this thread has allocated and not freed, modulo 2^64: differences tell.
@@ -29,16 +31,25 @@ pub fn held() -> usize {
     HELD.get()
 }
 
-/// The change from `before` to `after`, two answers of [`held`].
+/// What of [`held`] is on somebody's account, for differences too.
+pub(crate) fn account() -> usize {
+    HELD.get().wrapping_sub(ASIDE.get())
+}
+
+fn put_aside(bytes: usize) {
+    ASIDE.set(ASIDE.get().wrapping_add(bytes));
+}
+
+/// The change from `before` to `after`, two answers of [`account`] or of [`held`].
 pub(crate) fn change(before: usize, after: usize) -> isize {
     after.wrapping_sub(before).cast_signed()
 }
 
-/// Does `work` without counting: what it allocates belongs to nobody.
+/// Does `work` on nobody's account.
 pub(crate) fn uncounted<T>(work: impl FnOnce() -> T) -> T {
     let before = held();
     let done = work();
-    HELD.set(before);
+    put_aside(held().wrapping_sub(before));
     done
 }
 
@@ -46,8 +57,9 @@ pub(crate) fn uncounted<T>(work: impl FnOnce() -> T) -> T {
 pub(crate) fn on_shared_table<T>(work: impl FnOnce() -> T) -> T {
     let before = held();
     let done = work();
-    if change(before, held()) > GROWTH {
-        HELD.set(before);
+    let bytes = held().wrapping_sub(before);
+    if change(0, bytes) > GROWTH {
+        put_aside(bytes);
     }
     done
 }
@@ -104,6 +116,25 @@ unsafe impl GlobalAlloc for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// For all tests of this crate's own.
+    #[global_allocator]
+    static ALLOCATOR: Counted = Counted;
+
+    #[test]
+    fn what_is_allocated_and_freed_is_counted() {
+        let (before, all) = (account(), held());
+        let bytes = vec![0_u8; 1000];
+        assert_eq!(change(before, account()), 1008);
+        drop(bytes);
+        assert_eq!(change(before, account()), 0);
+        let kept = uncounted(|| vec![0_u8; 1000]);
+        assert_eq!(change(before, account()), 0);
+        assert_eq!(change(all, held()), 1008);
+        drop(kept);
+        assert_eq!(change(before, account()), -1008);
+        assert_eq!(change(all, held()), 0);
+    }
 
     #[test]
     fn an_allocation_takes_what_the_system_takes_for_it() {

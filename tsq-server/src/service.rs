@@ -275,11 +275,7 @@ impl Service {
                     stamp,
                 } => {
                     let key = (conn, stream);
-                    let (streams, arrived) = (&mut self.streams, stamp.time);
-                    let progress = self.engine.on_account_of(conn, || {
-                        streams.receive(now, key, &data, finished, arrived)
-                    });
-                    match progress {
+                    match self.streams.receive(now, key, &data, finished, stamp.time) {
                         Progress::Complete(request) => {
                             self.count_stamp(stamp);
                             self.answer_stream(now, key, &request);

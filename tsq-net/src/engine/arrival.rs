@@ -69,7 +69,7 @@ impl Engine {
         if let Some(kept) = self.packets.kept()
             && let Some(slot) = entry(&mut self.slots, kept.by)
         {
-            slot.memory += kept.bytes.cast_signed();
+            slot.memory += kept.bytes;
             slot.keeps_packets = true;
         }
     }
@@ -116,11 +116,11 @@ impl Engine {
         attempt: &Attempt,
         len: usize,
     ) -> Option<ConnId> {
-        let before = memory::held();
+        let before = memory::account();
         match self.endpoint.accept(incoming, now, &mut self.scratch, None) {
             Ok((handle, conn)) => {
                 // More is a table of the endpoint's that has grown.
-                let memory = memory::change(before, memory::held()).min(FIRST);
+                let memory = memory::change(before, memory::account()).min(FIRST);
                 let guard = Guard::new(attempt.remote, len, attempt.validated);
                 Some(self.insert(now, handle, conn, Some(guard), memory))
             }
@@ -191,11 +191,15 @@ impl Engine {
         }
         slot.held_bytes = 0;
         let held = std::mem::take(&mut slot.held);
+        let before = std::mem::replace(&mut slot.keeps_packets, true);
         drop(slot);
         for (event, stamp, len) in held {
             if self.with(id, |slot| slot.handle(event, len)).is_some() {
                 self.drive(now, id, stamp);
             }
+        }
+        if let Some(slot) = entry(&mut self.slots, id) {
+            slot.keeps_packets = before;
         }
     }
 }

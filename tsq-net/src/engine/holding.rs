@@ -93,14 +93,14 @@ impl<'a> AtWork<'a> {
     pub(super) fn new(slot: &'a mut Slot) -> Self {
         Self {
             slot,
-            before: memory::held(),
+            before: memory::account(),
         }
     }
 }
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
-        self.slot.memory += memory::change(self.before, memory::held());
+        self.slot.memory += memory::change(self.before, memory::account());
     }
 }
 

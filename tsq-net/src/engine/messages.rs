@@ -43,7 +43,7 @@ impl Engine {
             // It waits, maybe for long: in memory of its own.
             Bytes::copy_from_slice(message)
         } else {
-            let message = memory::uncounted(|| self.messages.copy(message).freeze());
+            let message = memory::uncounted(|| self.messages.copy(message)).freeze();
             self.messages.used_by(id);
             message
         };
@@ -66,7 +66,7 @@ impl Engine {
         if let Some(kept) = self.messages.kept()
             && let Some(slot) = entry(&mut self.slots, kept.by)
         {
-            slot.memory += kept.bytes.cast_signed();
+            slot.memory += kept.bytes;
         }
     }
 

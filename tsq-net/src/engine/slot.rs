@@ -10,6 +10,7 @@ use quinn_proto::{Connection, ConnectionEvent, Dir, ReadError, StreamEvent, Stre
 use super::guard::{Guard, Weight};
 use super::{Carries, ConnId, Outgoing};
 use crate::event::{CloseReason, EarlyData, Event};
+use crate::memory;
 use crate::stamp::Stamp;
 use crate::timers::Armed;
 
@@ -41,7 +42,8 @@ pub(super) struct Slot {
     pub(super) memory: isize,
     /// Bytes of the spare that it has drawn.
     pub(super) drawn: usize,
-    /// It has kept a packet's memory before: further packets get their own, as long as they are.
+    /// It has kept a packet's memory before: further packets get their own, as long as they are. That is on its
+    /// account, so what the caller gets is a copy that is not.
     pub(super) keeps_packets: bool,
     /// Room for datagrams to be sent while none is waiting.
     all_room: usize,
@@ -82,6 +84,10 @@ impl Slot {
         while let Some(event) = self.conn.poll() {
             translate(self, event, stamp, events);
         }
+    }
+
+    fn for_the_caller(&self, data: Bytes) -> Bytes {
+        own(data, self.keeps_packets)
     }
 
     pub(super) fn memory(&self) -> usize {
@@ -201,6 +207,7 @@ fn translate(
         }
         Quic::DatagramReceived => {
             while let Some(data) = slot.conn.datagrams().recv() {
+                let data = slot.for_the_caller(data);
                 events.push_back(Event::Datagram { conn, data, stamp });
             }
         }
@@ -244,6 +251,7 @@ fn translate(
 /// Reads what a stream has; the last bytes and the end go out as one event.
 fn read(slot: &mut Slot, stream: StreamId, stamp: Stamp, events: &mut VecDeque<Event>) {
     let conn = slot.id;
+    let keeps_packets = slot.keeps_packets;
     let mut receiver = slot.conn.recv_stream(stream);
     // An error means the stream was stopped or read to its end already.
     let Ok(mut chunks) = receiver.read(true) else {
@@ -264,7 +272,7 @@ fn read(slot: &mut Slot, stream: StreamId, stamp: Stamp, events: &mut VecDeque<E
     };
     loop {
         match chunks.next(usize::MAX) {
-            Ok(Some(chunk)) => push(last.replace(chunk.bytes), false),
+            Ok(Some(chunk)) => push(last.replace(own(chunk.bytes, keeps_packets)), false),
             Ok(None) => break push(last, true),
             Err(ReadError::Blocked) => break push(last, false),
             Err(ReadError::Reset(code)) => {
@@ -280,6 +288,15 @@ fn read(slot: &mut Slot, stream: StreamId, stamp: Stamp, events: &mut VecDeque<E
     }
     // Whatever windows this opened is sent with the next packet; every caller polls for those.
     let _ = chunks.finalize();
+}
+
+/// The caller frees what it got at a time of its own: that must not be on the connection's account.
+fn own(data: Bytes, copied: bool) -> Bytes {
+    if copied {
+        memory::uncounted(|| Bytes::copy_from_slice(&data))
+    } else {
+        data
+    }
 }
 
 fn early_data(slot: &Slot) -> EarlyData {

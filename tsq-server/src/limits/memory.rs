@@ -19,6 +19,8 @@ pub struct MemoryBound {
     /// The connections that there may be, each with its share, and what others know of it: its ids in the
     /// endpoint's tables, its timers, its account.
     pub connections: usize,
+    /// Requests of which a part has come, on every stream that there may be.
+    pub requests: usize,
     /// For connections that hold more than their share.
     pub spare: usize,
     /// Counters of connections by network.
@@ -37,6 +39,9 @@ impl Limits {
         let connections = usize::try_from(self.connections).unwrap_or(usize::MAX);
         MemoryBound {
             connections: connections.saturating_mul(SHARE + BESIDE),
+            requests: connections
+                .saturating_mul(usize::from(self.streams))
+                .saturating_mul(REQUEST),
             spare: self.spare_memory,
             networks: Prefixes::bytes(&self.per_network, self.connections),
             sessions: SESSIONS,
@@ -51,6 +56,7 @@ impl MemoryBound {
     pub fn bytes(&self) -> usize {
         [
             self.connections,
+            self.requests,
             self.spare,
             self.networks,
             self.sessions,
@@ -72,6 +78,9 @@ impl fmt::Display for MemoryBound {
 /// What is kept of a connection beside it: eight ids of ours (in two tables that are at most half empty), the
 /// reset token of its peer, three timers, an account, a packet that waits to be sent.
 const BESIDE: usize = 2048;
+
+/// The longest request, in a vector that grew by doubling, and its places in two tables.
+const REQUEST: usize = 2 * 1024 + 512;
 
 /// 16384 sessions with their names, of clients without certificates.
 const SESSIONS: usize = 16 * 1024 * 640;
@@ -129,7 +138,8 @@ mod tests {
     fn every_limit_of_memory_is_in_the_sum() {
         let least = bound("", 1).bytes();
         for (more, words, shards) in [
-            (10_000 * SHARE, "--max-connections 30000", 1),
+            (10_000 * (SHARE + 8 * REQUEST), "--max-connections 30000", 1),
+            (20_000 * REQUEST, "--max-streams 9", 1),
             (64 << 20, "--max-spare-memory 134217728", 1),
             (SHARD, "", 2),
         ] {

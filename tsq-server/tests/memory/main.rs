@@ -154,6 +154,33 @@ fn client_that_asks_holds_less_than_its_share() {
     assert_eq!(world.server.shared.spare().used(), 0);
 }
 
+/// Also one that has kept a piece of a packet once, which is then counted otherwise.
+#[test]
+fn client_that_asks_for_long_holds_no_more_in_the_end() {
+    for keeps in [false, true] {
+        let mut world = World::new(10);
+        let from = (Ipv4Addr::new(10, 0, 0, 1), 999).into();
+        let mut client = world.connect(from, hostile::config(false)).unwrap();
+        if keeps {
+            let piece = hostile::instead_of_a_datagram(&[0x0e, 0, 1, 1, 65]);
+            client.engine.send_datagram(client.conn, &piece).unwrap();
+            client.exchange(&mut world);
+        }
+        world.ask(&mut client, 300);
+        let before = world.server.held;
+        world.ask(&mut client, 3000);
+        let grown = world.server.held - before;
+        assert!(grown < 2048, "{grown} bytes more held, keeps: {keeps}");
+        let counted = world.server.counted().cast_signed();
+        let held = world.server.held;
+        assert!(
+            counted < held + 8192,
+            "{counted} counted of {held}, keeps: {keeps}"
+        );
+        assert!(counted > 4096, "{counted} counted, keeps: {keeps}");
+    }
+}
+
 /// QUIC alone remembers them for three times what the client claims to need: 49 s.
 #[test]
 fn closed_connection_counts_for_a_second_and_a_silent_one_is_forgotten_in_time() {
@@ -277,6 +304,23 @@ impl World {
             assert_eq!(client.closed, None, "an honest client");
         }
         assert_eq!(client.answers, 8);
+    }
+
+    fn ask(&mut self, client: &mut Client, times: u32) {
+        let answered = client.answers;
+        for number in 0..times {
+            let mut request = [1, 16].to_vec();
+            request.extend_from_slice(&u128::from(number).to_be_bytes());
+            if number % 2 == 0 {
+                client.engine.send_datagram(client.conn, &request).unwrap();
+            } else {
+                let opened = client.engine.open_stream(client.conn, &request, true);
+                opened.unwrap();
+            }
+            client.exchange(self);
+            self.wait(Duration::from_micros(100));
+        }
+        assert_eq!(client.answers - answered, times);
     }
 
     fn connect(&mut self, from: SocketAddr, config: tsq_net::ClientConfig) -> Option<Client> {

@@ -192,6 +192,13 @@ impl Server {
     }
 }
 
+impl Server {
+    /// What the engine counts for the connection of the last event.
+    pub(crate) fn counted(&mut self) -> usize {
+        self.latest.map_or(0, |conn| self.engine.memory_of(conn))
+    }
+}
+
 fn nothing() -> Earlier {
     let none = FollowUp {
         nonce: Nonce::new([0; 16]),
