@@ -20,7 +20,7 @@ mod pin;
 mod small_file;
 
 pub use error::Error;
-pub use files::{save, save_signing_key};
+pub use files::{save, save_signing_key, write_new};
 pub use lifetime::{Lifetime, When};
 pub use make::{Authority, KeyType, Made, make_ca, make_client, make_self_signed, make_server};
 pub use pin::{Pin, pin_of_der, pin_of_pem};

@@ -472,3 +472,22 @@ fn unusable_files_exit_1_and_are_named() {
         assert!(line.contains(named), "{args}: {line}");
     }
 }
+
+/// As on a full disk, from the first byte on.
+#[test]
+fn file_that_was_written_in_part_is_not_in_the_way_of_the_next_try() {
+    let dir = tempfile::tempdir().unwrap();
+    for (words, rest) in [("ca --out ca", "ca"), ("signing-key --out key --id 7", ".")] {
+        let limited = Command::new("bash")
+            .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" $1"])
+            .args([env!("CARGO_BIN_EXE_tsq-certs"), words])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(!limited.status.success(), "{limited:?}");
+        let left = fs::read_dir(dir.path().join(rest)).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.iter().all(|name| name == "ca"), "{left:?}");
+        done(dir.path(), words);
+    }
+}

@@ -8,7 +8,7 @@ mod identities;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -318,21 +318,10 @@ fn can_be_made(dir: &Path) -> Result<(), CertificateError> {
 }
 
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {
-    use io::Write;
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .and_then(|mut file| {
-            let written = file.write_all(text.as_bytes());
-            // A part, on a full disk.
-            written.inspect_err(|_| drop(fs::remove_file(path)))
-        })
-        .map_err(|error| CertificateError::File {
-            path: path.into(),
-            error,
-        })
+    tsq_certs::write_new(path, text, mode).map_err(|error| CertificateError::File {
+        path: path.into(),
+        error,
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
