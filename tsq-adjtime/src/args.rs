@@ -59,6 +59,10 @@ pub struct Args {
     #[arg(long)]
     pub dry_run: bool,
 
+    /// Set the clock although a daemon keeps it (chronyd, say): the two will undo each other's work
+    #[arg(long)]
+    pub beside_daemon: bool,
+
     /// Do not measure again after adjusting
     #[arg(long)]
     pub no_verify: bool,
@@ -71,7 +75,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["verbose", "json"])]
     pub quiet: bool,
 
-    /// Print one JSON object and nothing else; with exit codes 1, 2 and 6 nothing was measured and there is none
+    /// Print one JSON object and nothing else; with exit codes 2 and 6, and with 1 where nothing was measured, there is none
     #[arg(long)]
     pub json: bool,
 
@@ -324,10 +328,10 @@ const MAX_MS: f64 = 2_147_483_648_000.0;
 const AFTER_HELP: &str = "\
 Positive offset: this host's clock is behind.
 
-Exit codes: 0 adjusted, or nothing to do (or, with --dry-run, measured); 1 something failed here (with
-verify-receipt: a receipt does not hold); 2 usage;
+Exit codes: 0 adjusted, or nothing to do (or, with --dry-run, measured); 1 something failed here (the clock did not
+take the adjustment; another run is not done; with verify-receipt: a receipt does not hold); 2 usage;
 3 no usable answer; 4 the servers disagree or too few agree (--min-sources, --require-all); 5 offset past
---max-offset; 6 no permission to set the clock; 7 no answer that can be trusted: certificates refused, or dates that waited do not hold;
+--max-offset; 6 no permission to set the clock, or a daemon keeps it (--beside-daemon); 7 no answer that can be trusted: certificates refused, or dates that waited do not hold;
 8 as 0, but plain NTP alone decided (--allow-ntp).
 
 Examples:

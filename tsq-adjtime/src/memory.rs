@@ -1,11 +1,13 @@
 //! What is kept from run to run: the clock of the last good one, and the steps of the last days.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tsq_client::TrustState;
 use tsq_client::trust::{Floor, FloorSource};
-use tsq_clock::{Budgeted, Clock, SavedClock, StateDir, StateError, StepBudget};
+use tsq_clock::{
+    Budgeted, Clock, Lock, LockError, Marked, SavedClock, StateDir, StateError, StepBudget,
+};
 use tsq_proto::HostTime;
 
 use crate::outcome::Exit;
@@ -29,25 +31,45 @@ pub struct Memory {
     state: Option<StateDir>,
     saved: Option<SavedClock>,
     boot: Option<String>,
+    /// Ends with the run, so that no other reads what this one is about to write, or measures what it is about to move.
+    _lock: Option<Lock>,
+    warning: Option<String>,
 }
 
 impl Memory {
-    /// Opens the folder. A dry run makes none.
+    /// Opens the folder, and holds it until this is dropped: one run at a time, waiting for another until `end`. A
+    /// dry run makes none, holds none and waits for none.
     ///
     /// # Errors
-    /// [`Unusable`] if it cannot be used and a limit relies on it, or the user named it.
-    pub fn open(keeping: &Keeping, dry_run: bool) -> Result<Self, Unusable> {
+    /// [`Unusable`] if it cannot be used and a limit relies on it, or the user named it; or if another run has it.
+    pub fn open(keeping: &Keeping, dry_run: bool, end: Instant) -> Result<Self, Unusable> {
         let path = keeping.folder.clone().unwrap_or_else(default_folder);
-        let needed = keeping.folder.is_some() || keeping.relies_on_it();
-        match Self::read(&path, dry_run) {
+        match Self::read(&path, dry_run, end) {
             Ok(memory) => Ok(memory),
-            Err(error) if needed => Err(Unusable {
+            Err(error @ LockError::Held { .. }) => Err(Unusable {
+                exit: Exit::Internal,
+                problem: format!(
+                    "another run is setting this clock and is not done ({}: {error}); nothing was measured",
+                    path.join("lock").display()
+                ),
+            }),
+            Err(LockError::State(error)) if keeping.needs_it() => Err(Unusable {
                 exit: Exit::Usage,
                 problem: format!("the state folder cannot be used: {error}"),
             }),
-            // Nobody asked for it: it would only have raised the floor.
-            Err(_) => Ok(Self::none()),
+            // Nobody asked for it.
+            Err(LockError::State(error)) => Ok(Self {
+                warning: (!dry_run).then(|| {
+                    format!("nothing keeps two runs apart, and no verified time is kept: {error} (--state-dir names another folder)")
+                }),
+                ..Self::none()
+            }),
         }
+    }
+
+    /// What is not as it should be, though nothing relies on it.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     fn none() -> Self {
@@ -55,22 +77,27 @@ impl Memory {
             state: None,
             saved: None,
             boot: SavedClock::this_boot(),
+            _lock: None,
+            warning: None,
         }
     }
 
-    fn read(path: &Path, dry_run: bool) -> Result<Self, StateError> {
-        let state = if dry_run {
-            StateDir::existing(path)?
+    fn read(path: &Path, dry_run: bool, end: Instant) -> Result<Self, LockError> {
+        let (state, lock) = if dry_run {
+            (StateDir::existing(path).map_err(LockError::State)?, None)
         } else {
-            Some(StateDir::open(path)?)
+            let state = StateDir::open(path).map_err(LockError::State)?;
+            let lock = state.lock(end)?;
+            (Some(state), Some(lock))
         };
         let saved = match &state {
-            Some(state) => SavedClock::read(state)?,
+            Some(state) => SavedClock::read(state).map_err(LockError::State)?,
             None => None,
         };
         Ok(Self {
             state,
             saved,
+            _lock: lock,
             ..Self::none()
         })
     }
@@ -99,8 +126,8 @@ impl Memory {
         self.boot.is_some() && saved != self.boot.as_ref()
     }
 
-    /// `clock`, held to the budget if there is one. The first correction of a boot has a limit of
-    /// its own and does not count.
+    /// `clock`, held to the budget if there is one, and noting on disk that it was moved in this boot before it is.
+    /// The first correction of a boot has a limit of its own and does not count.
     ///
     /// # Errors
     /// [`Unusable`] if the account cannot be read.
@@ -110,13 +137,14 @@ impl Memory {
         settings: &Settings,
     ) -> Result<Box<dyn Clock>, Unusable> {
         let keeping = &settings.keeping;
+        let clock = self.mark(clock, settings);
         let starting = keeping.max_start_offset.is_some() && self.is_first_of_boot();
         let (Some(total), false) = (keeping.max_step_total, starting) else {
-            return Ok(Box::new(clock));
+            return Ok(clock);
         };
         let Some(state) = &self.state else {
             // A dry run, before the first real one: nothing was stepped yet.
-            return Ok(Box::new(clock));
+            return Ok(clock);
         };
         let budget = StepBudget { total };
         Budgeted::new(clock, budget, state.clone(), !settings.dry_run)
@@ -125,6 +153,26 @@ impl Memory {
                 exit: Exit::Usage,
                 problem: format!("the steps of the last days cannot be counted: {error}"),
             })
+    }
+
+    fn mark<C: Clock + 'static>(&self, clock: C, settings: &Settings) -> Box<dyn Clock> {
+        match &self.state {
+            Some(state) if !settings.dry_run && self.is_first_of_boot() => {
+                let mark = SavedClock {
+                    at: self.floor(None).at,
+                    boot: self.boot.clone(),
+                };
+                let needed = settings.keeping.needs_it();
+                Box::new(Marked::new(
+                    clock,
+                    state.clone(),
+                    self.saved.clone(),
+                    mark,
+                    needed,
+                ))
+            }
+            _ => Box::new(clock),
+        }
     }
 
     /// Keeps what a good run found: the time only if it is verified, for a floor that is wrong shuts
@@ -145,6 +193,11 @@ impl Memory {
 }
 
 impl Keeping {
+    /// Whether a run that cannot use the folder moves no clock.
+    fn needs_it(&self) -> bool {
+        self.folder.is_some() || self.relies_on_it()
+    }
+
     fn relies_on_it(&self) -> bool {
         self.max_start_offset.is_some() || self.max_step_total.is_some()
     }
@@ -193,9 +246,10 @@ mod tests {
             (TrustState::Verified, 20, Some(30)),
             (TrustState::Verified, 40, Some(40)),
         ] {
-            let memory = Memory::open(&keeping(folder.path()), false).unwrap();
+            let memory = Memory::open(&keeping(folder.path()), false, Instant::now()).unwrap();
             memory.keep(&report(state, later(days))).unwrap();
-            let floor = Memory::open(&keeping(folder.path()), true)
+            drop(memory);
+            let floor = Memory::open(&keeping(folder.path()), true, Instant::now())
                 .unwrap()
                 .floor(None);
             match expected {
@@ -213,16 +267,16 @@ mod tests {
     #[test]
     fn first_of_a_boot_is_over_once_something_was_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let memory = Memory::open(&keeping(folder.path()), false).unwrap();
+        let memory = Memory::open(&keeping(folder.path()), false, Instant::now()).unwrap();
         assert!(memory.is_first_of_boot());
         let now = Floor::of_build().at;
         memory.keep(&report(TrustState::Tentative, now)).unwrap();
-        let memory = Memory::open(&keeping(folder.path()), false).unwrap();
+        drop(memory);
+        let memory = Memory::open(&keeping(folder.path()), false, Instant::now()).unwrap();
         assert!(!memory.is_first_of_boot());
         let unknown = Memory {
             boot: None,
-            saved: None,
-            state: None,
+            ..Memory::none()
         };
         assert!(!unknown.is_first_of_boot());
     }
@@ -230,7 +284,7 @@ mod tests {
     #[test]
     fn folder_that_cannot_be_used_matters_only_if_something_relies_on_it() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = Memory::open(&keeping(file.path()), true).unwrap_err();
+        let error = Memory::open(&keeping(file.path()), true, Instant::now()).unwrap_err();
         assert_eq!(error.exit, Exit::Usage);
         assert!(error.problem.contains("is no folder"), "{error:?}");
     }

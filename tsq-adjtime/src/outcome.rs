@@ -93,7 +93,10 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// How the process ends.
     pub exit: Exit,
-    /// Why no receipt, or nothing for the next run, could be kept, although it was to be.
+    /// What an operator should know, though the run went on: one line each, for standard error.
+    pub warnings: Vec<String>,
+    /// Why no receipt, or nothing for the next run, could be kept, although it was to be; or what is wrong with what
+    /// was left.
     pub problem: Option<String>,
     /// How far the result can be trusted; None of a self-test, which asks nobody else.
     pub trust: Option<TrustReport>,

@@ -7,8 +7,9 @@ use tsq_certs::Pin;
 
 use crate::args::{Args, BootstrapArg, CombineArg, FallbackArg, MinTrustArg, TransportArg};
 use crate::outcome::Outcome;
-use crate::run::{View, synchronise};
+use crate::run::View;
 use crate::settings::{Settings, Unusable};
+use crate::sync::synchronise;
 
 /// All that bears on a measurement, so that every command finds what a run would.
 #[derive(Clone, Debug, clap::Args)]

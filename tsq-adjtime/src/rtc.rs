@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tsq_client::TrustState;
 use tsq_client::trust::{Floor, date};
-use tsq_clock::{Clock, HardwareClock, Limits, RtcVerdict, SystemClock};
+use tsq_clock::{Clock, HardwareClock, Limits, Moment, RtcVerdict, SystemClock};
 use tsq_proto::{HostTime, Offset};
 
 use crate::outcome::Exit;
@@ -105,7 +105,7 @@ fn compare(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<Report,
         words.push(fix(verdict).into());
     }
     if wish.write {
-        set(&device, by).map_err(|error| unusable(wish.device, &error))?;
+        set(&device, by, &truth.since).map_err(|error| unusable(wish.device, &error))?;
         words.push("set to UTC".into());
     }
     let exit = if wrong && !wish.write {
@@ -140,10 +140,13 @@ pub(crate) fn fix(verdict: RtcVerdict) -> &'static str {
 }
 
 /// In the middle of a second: the common chip begins its next second half a second after it is set.
-fn set(device: &HardwareClock, by: Offset) -> std::io::Result<()> {
+fn set(device: &HardwareClock, by: Offset, since: &Moment) -> std::io::Result<()> {
     let into_second = (now() + by).as_unix_nanos().rem_euclid(SECOND);
     let until_middle = (SECOND / 2 - into_second).rem_euclid(SECOND);
     thread::sleep(Duration::from_nanos(until_middle.unsigned_abs()));
+    since
+        .undisturbed_until(&clock().moment(), SLACK)
+        .map_err(|disturbance| std::io::Error::other(disturbance.to_string()))?;
     device.set(now() + by)
 }
 
@@ -151,6 +154,8 @@ fn set(device: &HardwareClock, by: Offset) -> std::io::Result<()> {
 struct Truth {
     /// What to add to this host's clock.
     offset: Option<Offset>,
+    /// Before that was measured.
+    since: Moment,
     state: TrustState,
     /// Nothing authenticates it, as the user allowed.
     by_ntp: bool,
@@ -159,11 +164,13 @@ struct Truth {
 
 impl Truth {
     fn find(servers: &[String], reach: &Reach, timeout_ms: f64) -> Result<Self, Unusable> {
+        let since = clock().moment();
         if servers.is_empty() {
             let standing = Standing::of(now(), Floor::of_build());
             let kept = standing == Standing::Synchronised;
             return Ok(Self {
                 offset: kept.then_some(Offset::ZERO),
+                since,
                 state: TrustState::Floor,
                 by_ntp: false,
                 problem: format!("this host's clock is {standing}; name servers"),
@@ -177,6 +184,7 @@ impl Truth {
         };
         Ok(Self {
             offset: outcome.analysis.combined.ok().map(|found| found.offset),
+            since,
             state,
             by_ntp: outcome.analysis.by_ntp,
             problem,
@@ -185,11 +193,14 @@ impl Truth {
 }
 
 fn now() -> HostTime {
+    clock().read()
+}
+
+fn clock() -> SystemClock {
     SystemClock::open(Limits {
         max_step: Duration::ZERO,
         max_slew: Duration::ZERO,
     })
-    .read()
 }
 
 fn unusable(device: &Path, error: &std::io::Error) -> Unusable {
@@ -209,3 +220,6 @@ fn unusable(device: &Path, error: &std::io::Error) -> Unusable {
 }
 
 const SECOND: i64 = 1_000_000_000;
+
+/// It shows whole seconds: steps of this host's clock below this do not matter to it.
+const SLACK: Duration = Duration::from_millis(10);

@@ -134,6 +134,7 @@ fn report(sources: Vec<SourceReport>, elapsed: Duration) -> Outcome {
         dry_run: true,
         elapsed,
         exit,
+        warnings: Vec::new(),
         problem: None,
         trust: None,
         self_test: Some(Floor {

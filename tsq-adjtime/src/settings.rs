@@ -37,6 +37,8 @@ pub struct Settings {
     pub require_all: bool,
     /// Measure again after adjusting.
     pub verify: bool,
+    /// Set the clock although a daemon keeps it.
+    pub beside_daemon: bool,
     /// Where to keep receipts.
     pub receipt: Option<PathBuf>,
     /// What to keep from run to run.
@@ -136,6 +138,7 @@ impl Settings {
             dry_run: args.dry_run,
             require_all: args.reach.require_all,
             verify: !args.no_verify,
+            beside_daemon: args.beside_daemon,
             receipt: args.receipt.clone(),
             keeping: Keeping {
                 folder: args.state_dir.clone(),

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::outcome::{Action, Exit, Outcome};
 use crate::reach::Reach;
-use crate::run::{View, synchronise};
+use crate::run::View;
 use crate::settings::Unusable;
+use crate::sync::synchronise;
 use crate::table::{length, offset_text};
 use crate::{json, table};
 

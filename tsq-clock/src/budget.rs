@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tsq_proto::{HostTime, Offset};
 
-use crate::{Applied, Clock, ClockError, Slewing, StateDir, StateError};
+use crate::{Applied, Clock, ClockError, Moment, Slewing, StateDir, StateError};
 
 /// Steps made in the last [`StepBudget::WINDOW`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,21 +144,27 @@ impl<C: Clock> Clock for Budgeted<C> {
         self.clock.read()
     }
 
-    fn step(&mut self, by: Offset) -> Result<Applied, ClockError> {
+    fn moment(&self) -> Moment {
+        self.clock.moment()
+    }
+
+    fn step(&mut self, by: Offset, since: &Moment) -> Result<Applied, ClockError> {
         let now = self.clock.read();
         self.budget.check(&self.steps, now, by)?;
         let before = self.steps.clone();
         // First on the disk, then made: if the power fails in between, the account says too much,
         // never too little.
         self.keep(before.with(Step { at: now + by, by }))?;
-        self.clock.step(by).inspect_err(|_| {
+        self.clock.step(by, since).inspect_err(|error| {
             // Not made, so not counted; if that cannot be written, too much is counted.
-            let _ = self.keep(before);
+            if !error.has_moved() {
+                let _ = self.keep(before);
+            }
         })
     }
 
-    fn slew(&mut self, by: Offset) -> Result<Slewing, ClockError> {
-        self.clock.slew(by)
+    fn slew(&mut self, by: Offset, since: &Moment) -> Result<Slewing, ClockError> {
+        self.clock.slew(by, since)
     }
 
     fn pending_slew(&self) -> Result<Offset, ClockError> {
@@ -232,7 +238,7 @@ mod tests {
                 total: Duration::from_secs(10),
             };
             let mut clock = Budgeted::new(self.clock.clone(), budget, state, count).unwrap();
-            let applied = clock.step(seconds(by));
+            let applied = clock.step(seconds(by), &clock.moment());
             self.clock = clock.clock;
             applied
         }
@@ -268,7 +274,7 @@ mod tests {
     fn clock_put_back_by_others_forgets_nothing() {
         let mut host = Host::new();
         host.step(10, true).unwrap();
-        host.clock.step(seconds(-30 * 86_400)).unwrap();
+        host.clock.put(seconds(-30 * 86_400));
         assert!(host.step(1, true).is_err());
     }
 
@@ -326,7 +332,8 @@ mod tests {
         };
         let mut clock = Budgeted::new(host.clock.clone(), budget, state, true).unwrap();
         std::fs::remove_dir_all(&inner).unwrap();
-        assert_eq!(clock.step(seconds(1)), Err(ClockError::NotCounted));
+        let since = clock.moment();
+        assert_eq!(clock.step(seconds(1), &since), Err(ClockError::NotCounted));
         host.clock = clock.clock;
         assert!(host.clock.steps().is_empty());
     }

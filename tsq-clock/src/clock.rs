@@ -2,21 +2,28 @@ use std::time::Duration;
 
 use tsq_proto::{HostTime, Offset};
 
-use crate::ClockError;
+use crate::{ClockError, Moment};
 
 /// A clock that can be read and set.
 ///
 /// Positive offsets move it forward. Every change is checked against the clock's own
 /// [`Limits`](crate::Limits) first, and returns what really took effect.
+///
+/// Whoever changes it says `since` when the offset is known: from just before it was measured. If the
+/// clock was stepped since, or the machine slept, the offset is that of another clock, and the change
+/// is refused. That is looked at last, right before the system call.
 pub trait Clock {
     /// What the clock shows now.
     fn read(&self) -> HostTime;
 
+    /// The same together with the clocks that nobody sets.
+    fn moment(&self) -> Moment;
+
     /// Moves the clock at once. A slew that was under way ends there.
     ///
     /// # Errors
-    /// [`ClockError`]; the clock was not changed then.
-    fn step(&mut self, by: Offset) -> Result<Applied, ClockError>;
+    /// [`ClockError`]; the clock was not changed then, except after [`ClockError::NotTaken`].
+    fn step(&mut self, by: Offset, since: &Moment) -> Result<Applied, ClockError>;
 
     /// Begins to run the clock 500 ppm faster or slower until `by` is made up, in whole
     /// microseconds: what is below a microsecond is dropped. It replaces a slew that is under way;
@@ -24,7 +31,7 @@ pub trait Clock {
     ///
     /// # Errors
     /// [`ClockError`]; the clock was not changed then, except after [`ClockError::Truncated`].
-    fn slew(&mut self, by: Offset) -> Result<Slewing, ClockError>;
+    fn slew(&mut self, by: Offset, since: &Moment) -> Result<Slewing, ClockError>;
 
     /// What is left of a slew under way, whoever began it: the clock goes on moving by that much.
     ///
@@ -37,6 +44,32 @@ pub trait Clock {
     /// # Errors
     /// The [`ClockError`] that [`step`](Self::step) and [`slew`](Self::slew) would fail with.
     fn may_set(&self) -> Result<(), ClockError>;
+}
+
+impl<C: Clock + ?Sized> Clock for Box<C> {
+    fn read(&self) -> HostTime {
+        (**self).read()
+    }
+
+    fn moment(&self) -> Moment {
+        (**self).moment()
+    }
+
+    fn step(&mut self, by: Offset, since: &Moment) -> Result<Applied, ClockError> {
+        (**self).step(by, since)
+    }
+
+    fn slew(&mut self, by: Offset, since: &Moment) -> Result<Slewing, ClockError> {
+        (**self).slew(by, since)
+    }
+
+    fn pending_slew(&self) -> Result<Offset, ClockError> {
+        (**self).pending_slew()
+    }
+
+    fn may_set(&self) -> Result<(), ClockError> {
+        (**self).may_set()
+    }
 }
 
 /// A step that took effect.

@@ -1,6 +1,6 @@
 use tsq_proto::{HostTime, Offset};
 
-use crate::{Applied, Clock, ClockError, Limits, Slewing, slew};
+use crate::{Applied, Clock, ClockError, Limits, Moment, Slewing, slew};
 
 /// Reads a real clock but only reports what setting it would have done: the same code runs as for
 /// a clock that is set, and the same limits hold.
@@ -22,13 +22,18 @@ impl<C: Clock> Clock for DryRun<C> {
         self.clock.read()
     }
 
-    fn step(&mut self, by: Offset) -> Result<Applied, ClockError> {
+    fn moment(&self) -> Moment {
+        self.clock.moment()
+    }
+
+    /// As nothing is set, nothing can be spoilt by what happened `since`.
+    fn step(&mut self, by: Offset, _since: &Moment) -> Result<Applied, ClockError> {
         self.limits.check_step(by)?;
         let at = self.clock.read() + by;
         Ok(Applied { by, at })
     }
 
-    fn slew(&mut self, by: Offset) -> Result<Slewing, ClockError> {
+    fn slew(&mut self, by: Offset, _since: &Moment) -> Result<Slewing, ClockError> {
         self.limits.check_slew(by)?;
         let amount = slew::from_micros(slew::whole_micros(by));
         Ok(Slewing {
@@ -72,16 +77,16 @@ mod tests {
     fn setters_report_without_permission_and_change_nothing() {
         let mut clock = dry_run();
         assert_eq!(clock.may_set(), Ok(()));
-        let before = clock.read();
+        let (before, since) = (clock.read(), clock.moment());
         let by = Offset::from_nanos(-1_444_208_000);
         assert_eq!(
-            clock.step(by),
+            clock.step(by, &since),
             Ok(Applied {
                 by,
                 at: before + by
             })
         );
-        let slewing = clock.slew(Offset::from_nanos(100_000_999)).unwrap();
+        let slewing = clock.slew(Offset::from_nanos(100_000_999), &since).unwrap();
         assert_eq!(slewing.amount, Offset::from_nanos(100_000_000));
         assert_eq!(slewing.duration, Duration::from_secs(200));
         clock.clock.advance(Duration::from_secs(1));
@@ -91,14 +96,15 @@ mod tests {
     #[test]
     fn limits_hold_in_a_dry_run_too() {
         let mut clock = dry_run();
+        let since = clock.moment();
         let past = Offset::from_nanos(10_000_000_001);
         assert!(matches!(
-            clock.step(past),
+            clock.step(past, &since),
             Err(ClockError::PastLimit { .. })
         ));
         let past = Offset::from_nanos(1_000_000_001);
         assert!(matches!(
-            clock.slew(past),
+            clock.slew(past, &since),
             Err(ClockError::PastLimit { .. })
         ));
     }

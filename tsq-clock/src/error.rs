@@ -5,6 +5,8 @@ use std::time::Duration;
 use tsq_proto::Offset;
 use tsq_proto::time::Span;
 
+use crate::Disturbance;
+
 /// Why a clock was not set, as a cause that an operator can act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,8 +29,17 @@ pub enum ClockError {
         /// The most that all may.
         total: Duration,
     },
-    /// The step could not be counted on disk, and so was not made.
+    /// The change could not be noted on disk, and so was not made.
     NotCounted,
+    /// What was measured is not true any more.
+    Disturbed(Disturbance),
+    /// The system took the step, and its clock did not move so.
+    NotTaken {
+        /// The step that was asked for.
+        asked: Offset,
+        /// How far the clock moved.
+        moved: Offset,
+    },
     /// The system took a smaller slew than it was asked for, and is now making that one.
     Truncated {
         /// The slew that was asked for.
@@ -48,6 +59,13 @@ pub enum ClockError {
         /// Its `errno`.
         errno: i32,
     },
+}
+
+impl ClockError {
+    /// Whether the clock may have moved all the same.
+    pub fn has_moved(&self) -> bool {
+        matches!(self, Self::NotTaken { .. } | Self::Truncated { .. })
+    }
 }
 
 impl fmt::Display for ClockError {
@@ -74,8 +92,13 @@ impl fmt::Display for ClockError {
                 Span(*total)
             ),
             Self::NotCounted => {
-                f.write_str("the step cannot be counted in the state folder, so it is not made")
+                f.write_str("the change cannot be noted in the state folder, so it is not made: see that its disk has room and can be written")
             }
+            Self::Disturbed(disturbance) => disturbance.fmt(f),
+            Self::NotTaken { asked, moved } => write!(
+                f,
+                "the system accepted a step of {asked}, and its clock moved by {moved}: what runs here does not let its clock be set, or something else sets it"
+            ),
             Self::Truncated { asked, taken } => {
                 write!(f, "asked to slew {asked}, the system took {taken} only")
             }

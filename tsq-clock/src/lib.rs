@@ -17,6 +17,9 @@ mod error;
 mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
+mod lock;
+mod marked;
+mod moment;
 mod rtc;
 mod saved;
 mod simulated;
@@ -31,8 +34,11 @@ pub use error::ClockError;
 pub use limits::Limits;
 #[cfg(target_os = "linux")]
 pub use linux::{HardwareClock, SystemClock};
+pub use lock::{Lock, LockError};
+pub use marked::Marked;
+pub use moment::{Disturbance, Moment};
 pub use rtc::{RTC_RESOLUTION, RtcVerdict};
 pub use saved::SavedClock;
 pub use simulated::SimulatedClock;
 pub use state::{KernelLeap, KernelState};
-pub use state_dir::{StateDir, StateError};
+pub use state_dir::{StateDir, StateError, check_owner};

@@ -32,6 +32,14 @@ impl SavedClock {
         state.write(FILE, &text)
     }
 
+    /// Removes what is saved.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub(crate) fn remove(state: &StateDir) -> Result<(), StateError> {
+        state.remove(FILE)
+    }
+
     /// The kernel's id of this boot; None where it gives none.
     pub fn this_boot() -> Option<String> {
         let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tsq_proto::{HostTime, Offset};
 
-use crate::{Applied, Clock, ClockError, Limits, Slewing, slew};
+use crate::{Applied, Clock, ClockError, Limits, Moment, Slewing, slew};
 
 /// A clock for tests: it moves only when told, by [`advance`](Self::advance).
 #[derive(Clone, Debug)]
@@ -20,6 +20,9 @@ pub struct SimulatedClock {
     slew_carry_ns: i128,
     steps: Vec<Offset>,
     slews: Vec<Offset>,
+    /// All steps, ours and others'.
+    stepped: Offset,
+    slept: Duration,
 }
 
 impl SimulatedClock {
@@ -36,6 +39,8 @@ impl SimulatedClock {
             slew_carry_ns: 0,
             steps: Vec::new(),
             slews: Vec::new(),
+            stepped: Offset::ZERO,
+            slept: Duration::ZERO,
         }
     }
 
@@ -55,12 +60,26 @@ impl SimulatedClock {
         self.make_up_slew(nanos);
     }
 
-    /// The steps made so far.
+    /// Another program steps the clock.
+    pub fn put(&mut self, by: Offset) {
+        self.base = self.base + by;
+        self.stepped = self.stepped + by;
+        self.slew_left = Offset::ZERO;
+    }
+
+    /// As [`advance`](Self::advance), with the machine asleep.
+    pub fn sleep(&mut self, true_time: Duration) {
+        let before = self.moment();
+        self.advance(true_time);
+        self.slept += self.moment().boot.saturating_sub(before.boot);
+    }
+
+    /// The steps made so far through [`Clock`].
     pub fn steps(&self) -> &[Offset] {
         &self.steps
     }
 
-    /// The slews begun so far, each as it was accepted.
+    /// The slews begun so far through [`Clock`], each as it was accepted.
     pub fn slews(&self) -> &[Offset] {
         &self.slews
     }
@@ -85,7 +104,15 @@ impl SimulatedClock {
             Err(ClockError::NoPermission)
         }
     }
+
+    fn check_undisturbed(&self, since: &Moment) -> Result<(), ClockError> {
+        since
+            .undisturbed_until(&self.moment(), Duration::ZERO)
+            .map_err(ClockError::Disturbed)
+    }
 }
+
+const EPOCH: HostTime = HostTime::from_unix_nanos(0);
 
 impl Clock for SimulatedClock {
     fn read(&self) -> HostTime {
@@ -93,11 +120,23 @@ impl Clock for SimulatedClock {
         self.base + saturated(self.elapsed_ns + drift)
     }
 
-    fn step(&mut self, by: Offset) -> Result<Applied, ClockError> {
+    /// Exact: reads take no time here.
+    fn moment(&self) -> Moment {
+        let unstepped = self.read() - self.stepped - EPOCH;
+        let boot = Duration::from_nanos(u64::try_from(unstepped.as_nanos()).unwrap_or(0));
+        Moment {
+            real: self.read(),
+            monotonic: boot.saturating_sub(self.slept),
+            boot,
+            width: Duration::ZERO,
+        }
+    }
+
+    fn step(&mut self, by: Offset, since: &Moment) -> Result<Applied, ClockError> {
         self.limits.check_step(by)?;
         self.check_permission()?;
-        self.base = self.base + by;
-        self.slew_left = Offset::ZERO;
+        self.check_undisturbed(since)?;
+        self.put(by);
         self.steps.push(by);
         Ok(Applied {
             by,
@@ -105,9 +144,10 @@ impl Clock for SimulatedClock {
         })
     }
 
-    fn slew(&mut self, by: Offset) -> Result<Slewing, ClockError> {
+    fn slew(&mut self, by: Offset, since: &Moment) -> Result<Slewing, ClockError> {
         self.limits.check_slew(by)?;
         self.check_permission()?;
+        self.check_undisturbed(since)?;
         let amount = slew::from_micros(slew::whole_micros(by));
         let replaced = std::mem::replace(&mut self.slew_left, amount);
         self.slew_carry_ns = 0;
@@ -177,9 +217,9 @@ mod tests {
     #[test]
     fn step_takes_effect_at_once_and_ends_a_slew() {
         let mut clock = clock(0);
-        clock.slew(micros(1_000)).unwrap();
+        clock.slew(micros(1_000), &clock.moment()).unwrap();
         let before = clock.read();
-        let applied = clock.step(micros(-1_444_208)).unwrap();
+        let applied = clock.step(micros(-1_444_208), &clock.moment()).unwrap();
         assert_eq!(
             (applied.by, applied.at),
             (micros(-1_444_208), before + micros(-1_444_208))
@@ -193,7 +233,7 @@ mod tests {
     fn slew_makes_up_500_us_a_second_and_stops_when_done() {
         for sign in [1, -1] {
             let mut clock = clock(0);
-            let slewing = clock.slew(micros(sign * 1_250)).unwrap();
+            let slewing = clock.slew(micros(sign * 1_250), &clock.moment()).unwrap();
             assert_eq!(slewing.duration, Duration::from_millis(2_500));
             assert_eq!(gained(&mut clock, SECOND), micros(sign * 500));
             assert_eq!(gained(&mut clock, SECOND), micros(sign * 500));
@@ -205,7 +245,7 @@ mod tests {
     #[test]
     fn slew_in_tiny_advances_is_as_fast() {
         let mut clock = clock(0);
-        clock.slew(micros(1_000)).unwrap();
+        clock.slew(micros(1_000), &clock.moment()).unwrap();
         for _ in 0..1_000 {
             clock.advance(Duration::from_nanos(1_999));
         }
@@ -218,9 +258,11 @@ mod tests {
     #[test]
     fn new_slew_reports_what_it_replaced() {
         let mut clock = clock(0);
-        clock.slew(micros(1_000)).unwrap();
+        clock.slew(micros(1_000), &clock.moment()).unwrap();
         clock.advance(SECOND);
-        let slewing = clock.slew(Offset::from_nanos(-7_900)).unwrap();
+        let slewing = clock
+            .slew(Offset::from_nanos(-7_900), &clock.moment())
+            .unwrap();
         assert_eq!(
             (slewing.amount, slewing.replaced),
             (micros(-7), micros(500))
@@ -232,20 +274,60 @@ mod tests {
     fn refused_changes_leave_no_trace() {
         let mut limited = clock(0);
         assert!(matches!(
-            limited.slew(micros(1_000_001)),
+            limited.slew(micros(1_000_001), &limited.moment()),
             Err(ClockError::PastLimit { .. })
         ));
         assert!(matches!(
-            limited.step(micros(-1_000_000_001)),
+            limited.step(micros(-1_000_000_001), &limited.moment()),
             Err(ClockError::PastLimit { .. })
         ));
         let mut forbidden = clock(0).without_permission();
         assert_eq!(forbidden.may_set(), Err(ClockError::NoPermission));
-        assert_eq!(forbidden.step(micros(1)), Err(ClockError::NoPermission));
-        assert_eq!(forbidden.slew(micros(1)), Err(ClockError::NoPermission));
+        assert_eq!(
+            forbidden.step(micros(1), &forbidden.moment()),
+            Err(ClockError::NoPermission)
+        );
+        assert_eq!(
+            forbidden.slew(micros(1), &forbidden.moment()),
+            Err(ClockError::NoPermission)
+        );
         for clock in [limited, forbidden] {
             assert!(clock.steps().is_empty() && clock.slews().is_empty());
             assert_eq!(clock.read(), HostTime::from_unix(1_795_000_000, 0));
         }
+    }
+
+    #[test]
+    fn offset_that_was_measured_before_the_clock_was_moved_is_refused() {
+        let moved: [fn(&mut SimulatedClock); 3] = [
+            |clock| clock.put(micros(-2_000_000)),
+            |clock| clock.sleep(SECOND),
+            // Its own step as well: one measurement is good for one.
+            |clock| assert!(clock.step(micros(2_000_000), &clock.moment()).is_ok()),
+        ];
+        for make in moved {
+            let mut clock = clock(0);
+            let since = clock.moment();
+            clock.advance(SECOND);
+            make(&mut clock);
+            let made = clock.steps().len();
+            let by = micros(2_000_000);
+            let refused = |error| matches!(error, ClockError::Disturbed(_));
+            assert!(clock.step(by, &since).is_err_and(refused));
+            assert!(clock.slew(micros(1), &since).is_err_and(refused));
+            assert_eq!((clock.steps().len(), clock.slews().len()), (made, 0));
+            let since = clock.moment();
+            assert!(clock.step(by, &since).is_ok());
+        }
+    }
+
+    /// It moves the clocks that nobody sets alike, however long it takes.
+    #[test]
+    fn slew_under_way_disturbs_nothing() {
+        let mut clock = clock(50_000);
+        clock.slew(micros(500_000), &clock.moment()).unwrap();
+        let since = clock.moment();
+        clock.advance(1_000 * SECOND);
+        assert!(clock.step(micros(2_000_000), &since).is_ok());
     }
 }

@@ -103,26 +103,38 @@ impl StateDir {
             fs::rename(&part, &path)?;
             File::open(&self.path)?.sync_all()
         };
-        replace().map_err(|error| StateError::io(&path, error))
+        replace().map_err(|error| {
+            // A part, on a full disk: it would hold the room that the next try needs.
+            let _ = fs::remove_file(&part);
+            StateError::io(&path, error)
+        })
     }
 
-    /// Holds the folder for this process until the guard is dropped; waits while another has it.
+    /// Removes a file, if it is there.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn lock(&self) -> Result<File, StateError> {
-        let path = self.path.join("lock");
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600);
-        let file = file
-            .open(&path)
-            .map_err(|error| StateError::io(&path, error))?;
-        file.lock().map_err(|error| StateError::io(&path, error))?;
-        Ok(file)
+    pub(crate) fn remove(&self, name: &str) -> Result<(), StateError> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StateError::io(&path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where a file of this folder is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
     }
 }
 
-fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), StateError> {
+/// That nobody but root and this process's user may write to what is at `path`.
+///
+/// # Errors
+/// [`StateError`] says whose it is, or its mode.
+pub fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), StateError> {
     let mode = metadata.mode() & 0o7777;
     if mode & 0o022 != 0 {
         return Err(StateError::new(path, Problem::OthersMayWrite { mode }));
@@ -144,7 +156,7 @@ impl StateError {
         }
     }
 
-    fn io(path: &Path, error: io::Error) -> Self {
+    pub(crate) fn io(path: &Path, error: io::Error) -> Self {
         Self::new(path, Problem::Io(error))
     }
 }

@@ -10,6 +10,7 @@ use tsq_net::{KernelClock, kernel_clock};
 use tsq_proto::Offset;
 
 use super::Finding;
+use crate::keeper;
 use crate::outcome::Outcome;
 use crate::table::length;
 use crate::trust::{Standing, seconds};
@@ -22,9 +23,12 @@ pub(super) fn findings(outcome: Option<&Outcome>) -> Vec<Finding> {
     let offset = outcome
         .and_then(|outcome| outcome.analysis.combined.as_ref().ok())
         .map(|combined| combined.offset);
-    let daemons = daemons(Path::new("/proc"));
-    let mut found = vec![standing(&clock, &daemons), permission(clock.may_set())];
-    found.extend(steering(&daemons));
+    let proc = Path::new("/proc");
+    let mut found = vec![
+        standing(&clock, &keeper::running(proc)),
+        permission(clock.may_set()),
+    ];
+    found.extend(steering(&keeper::steering(proc)));
     found.extend(offset.and_then(far_off));
     found.extend(offset.and_then(|offset| paused(is_virtual(), offset)));
     found.extend(stamps());
@@ -93,35 +97,6 @@ fn permission(may_set: Result<(), ClockError>) -> Finding {
     }
 }
 
-/// Programs that steer a clock, by the names the kernel cuts at 15 bytes.
-const DAEMONS: [(&str, &str); 8] = [
-    ("chronyd", "chronyd"),
-    ("ntpd", "ntpd"),
-    ("ntp-daemon", "ntpd-rs"),
-    ("systemd-timesyn", "systemd-timesyncd"),
-    ("ptp4l", "ptp4l"),
-    ("phc2sys", "phc2sys"),
-    ("timemaster", "timemaster"),
-    ("tsqd", "tsqd"),
-];
-
-/// Those that run, by the names of the processes under `proc`.
-fn daemons(proc: &Path) -> Vec<&'static str> {
-    let mut found: Vec<&'static str> = fs::read_dir(proc)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| fs::read_to_string(entry.path().join("comm")).ok())
-        .filter_map(|name| {
-            let known = DAEMONS.iter().find(|(comm, _)| *comm == name.trim_end());
-            known.map(|(_, program)| *program)
-        })
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
 fn steering(daemons: &[&str]) -> Option<Finding> {
     if daemons.is_empty() {
         return None;
@@ -135,7 +110,7 @@ fn steering(daemons: &[&str]) -> Option<Finding> {
         ),
     );
     Some(finding.fix(format!(
-        "use --dry-run, wait and check beside it, or stop it first (systemctl stop {})",
+        "use --dry-run, wait and check beside it, or stop it first (systemctl stop {}): a run sets no clock that it keeps",
         daemons[0]
     )))
 }
@@ -250,20 +225,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn daemons_are_known_by_the_names_of_their_processes() {
-        let proc = tempfile::tempdir().unwrap();
-        for (id, comm) in [
-            ("1", "init"),
-            ("20", "chronyd"),
-            ("21", "chronyd"),
-            ("30", "systemd-timesyn"),
-            ("40", "ntpdate"),
-        ] {
-            fs::create_dir(proc.path().join(id)).unwrap();
-            fs::write(proc.path().join(id).join("comm"), format!("{comm}\n")).unwrap();
-        }
-        let found = daemons(proc.path());
-        assert_eq!(found, ["chronyd", "systemd-timesyncd"]);
+    fn daemon_that_steers_the_clock_is_named_with_what_stops_it() {
+        let found = ["chronyd", "systemd-timesyncd"];
         let finding = steering(&found).unwrap();
         assert!(finding.fix.unwrap().contains("systemctl stop chronyd"));
         assert_eq!(steering(&[]), None);

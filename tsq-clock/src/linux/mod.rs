@@ -9,11 +9,11 @@ mod sys;
 
 pub use hardware::HardwareClock;
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tsq_proto::{HostTime, Offset};
 
-use crate::{Applied, Clock, ClockError, KernelState, Limits, Slewing, slew};
+use crate::{Applied, Clock, ClockError, KernelState, Limits, Moment, Slewing, slew};
 
 /// This machine's `CLOCK_REALTIME`.
 ///
@@ -51,22 +51,49 @@ impl Clock for SystemClock {
         }
     }
 
+    /// Of a few readings the closest: a task switch in the middle would leave more open.
+    fn moment(&self) -> Moment {
+        let reading = || {
+            let monotonic = sys::clock(libc::CLOCK_MONOTONIC);
+            let (real, boot) = (self.read(), sys::clock(libc::CLOCK_BOOTTIME));
+            let width = sys::clock(libc::CLOCK_MONOTONIC).saturating_sub(monotonic);
+            Moment {
+                real,
+                monotonic,
+                boot,
+                width,
+            }
+        };
+        let first = reading();
+        (1..READINGS).fold(first, |best, _| {
+            if best.width < CLOSE {
+                return best;
+            }
+            let next = reading();
+            if next.width < best.width { next } else { best }
+        })
+    }
+
     /// As [`Clock::step`]. The kernel marks the clock as not synchronised, and afterwards counts
     /// in nanoseconds for other users of `adjtimex` (`STA_NANO`).
-    fn step(&mut self, by: Offset) -> Result<Applied, ClockError> {
+    fn step(&mut self, by: Offset, since: &Moment) -> Result<Applied, ClockError> {
         self.limits.check_step(by)?;
-        sys::adjtimex(&mut request::step(by)).map_err(outcome::failure)?;
+        let mut request = request::step(by);
+        let before = self.undisturbed(since)?;
+        sys::adjtimex(&mut request).map_err(outcome::failure)?;
+        outcome::check_moved(by, &before, &self.moment())?;
         Ok(Applied {
             by,
             at: self.read(),
         })
     }
 
-    fn slew(&mut self, by: Offset) -> Result<Slewing, ClockError> {
+    fn slew(&mut self, by: Offset, since: &Moment) -> Result<Slewing, ClockError> {
         self.limits.check_slew(by)?;
         let micros = slew::whole_micros(by);
-        let begun = Instant::now();
         let mut request = request::slew(micros);
+        self.undisturbed(since)?;
+        let begun = Instant::now();
         sys::adjtimex(&mut request).map_err(outcome::failure)?;
         // The kernel hands back what was left of the slew before.
         let replaced = slew::from_micros(request.offset);
@@ -95,6 +122,25 @@ impl Clock for SystemClock {
     }
 }
 
+impl SystemClock {
+    /// What the clocks show now, if nothing happened since.
+    fn undisturbed(&self, since: &Moment) -> Result<Moment, ClockError> {
+        let now = self.moment();
+        since
+            .undisturbed_until(&now, SLACK)
+            .map_err(ClockError::Disturbed)?;
+        Ok(now)
+    }
+}
+
+/// Below what a slew can make up (whole microseconds) no step matters.
+const SLACK: Duration = Duration::from_micros(1);
+
+const READINGS: u32 = 5;
+
+/// Two reads without a task switch between them take less.
+const CLOSE: Duration = Duration::from_micros(2);
+
 /// The years 1678 to 2262 fit; beyond them the nearest end.
 fn saturated(nanos: u128) -> i64 {
     i64::try_from(nanos).unwrap_or(i64::MAX)
@@ -122,17 +168,36 @@ mod tests {
             max_step: Duration::ZERO,
             max_slew: Duration::ZERO,
         });
+        let since = clock.moment();
         for nanos in [1, -1] {
             let asked = Offset::from_nanos(nanos);
             let limit = Duration::ZERO;
             assert_eq!(
-                clock.step(asked),
+                clock.step(asked, &since),
                 Err(ClockError::PastLimit { asked, limit })
             );
             assert_eq!(
-                clock.slew(asked),
+                clock.slew(asked, &since),
                 Err(ClockError::PastLimit { asked, limit })
             );
         }
+    }
+
+    #[test]
+    fn reading_of_all_clocks_is_close_and_finds_nothing_where_nothing_was_done() {
+        let clock = SystemClock::open(Limits {
+            max_step: Duration::ZERO,
+            max_slew: Duration::ZERO,
+        });
+        let (before, after) = (clock.moment(), clock.moment());
+        assert!(before.boot >= before.monotonic && after.monotonic >= before.monotonic);
+        // Somebody else could set it right now, by a little.
+        let slack = Duration::from_secs(1);
+        assert_eq!(before.undisturbed_until(&after, slack), Ok(()));
+        let stepped = Moment {
+            real: before.real - Offset::from_nanos(3_000_000_000),
+            ..before
+        };
+        assert!(stepped.undisturbed_until(&after, slack).is_err());
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{ClockError, slew};
+use tsq_proto::Offset;
+
+use crate::{ClockError, Moment, slew};
 
 /// The cause of a failed call.
 pub(super) fn failure(errno: i32) -> ClockError {
@@ -43,11 +45,28 @@ pub(super) fn check_taken(asked: i64, left: i64, elapsed: Duration) -> Result<()
     }
 }
 
+/// Whether the clock shows the step that the kernel said it made.
+pub(super) fn check_moved(
+    asked: Offset,
+    before: &Moment,
+    after: &Moment,
+) -> Result<(), ClockError> {
+    let moved = before.stepped_until(after);
+    if (moved - asked).abs() <= before.unsure_until(after) + SHOWN {
+        Ok(())
+    } else {
+        Err(ClockError::NotTaken { asked, moved })
+    }
+}
+
+/// Kernels that count microseconds, or emulate a clock, show a step no closer.
+const SHOWN: Duration = Duration::from_micros(1);
+
 const CALL: &str = "adjtimex";
 
 #[cfg(test)]
 mod tests {
-    use tsq_proto::Offset;
+    use tsq_proto::HostTime;
 
     use super::*;
 
@@ -63,6 +82,27 @@ mod tests {
             errno: libc::EFAULT,
         };
         assert_eq!(of_probe(Err(libc::EFAULT)), Err(other));
+    }
+
+    #[test]
+    fn step_that_does_not_show_on_the_clock_is_not_taken() {
+        let moment = |real: i64| Moment {
+            real: HostTime::from_unix_nanos(real),
+            monotonic: Duration::from_secs(1),
+            boot: Duration::from_secs(1),
+            width: Duration::from_nanos(50),
+        };
+        let asked = Offset::from_nanos(2_000_000_000);
+        let before = moment(0);
+        for off in [1_100, -1_100] {
+            let after = moment(2_000_000_000 + off);
+            assert_eq!(check_moved(asked, &before, &after), Ok(()));
+        }
+        for moved in [0, 1_999_998_899, 2_000_001_101] {
+            let error = check_moved(asked, &before, &moment(moved));
+            let moved = Offset::from_nanos(moved);
+            assert_eq!(error, Err(ClockError::NotTaken { asked, moved }));
+        }
     }
 
     #[test]

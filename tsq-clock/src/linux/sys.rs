@@ -1,5 +1,6 @@
 use std::io;
 use std::mem;
+use std::time::Duration;
 
 use libc::{c_int, c_ulong, timex};
 
@@ -19,6 +20,19 @@ pub(super) fn adjtimex(request: &mut timex) -> Result<(), i32> {
 pub(super) fn empty_timex() -> timex {
     // SAFETY: `timex` is made of integers only, for which zero bytes are a value.
     unsafe { mem::zeroed() }
+}
+
+/// `clock_gettime(2)` of a clock that every Linux has.
+pub(super) fn clock(id: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a whole `timespec` that nobody else uses during the call. It fails only for clocks
+    // that do not exist, and leaves zeros then.
+    unsafe { libc::clock_gettime(id, &raw mut time) };
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
 
 /// `struct rtc_time` of `linux/rtc.h`.
