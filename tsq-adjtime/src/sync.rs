@@ -57,13 +57,7 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
             problem: problem.into(),
         });
     }
-    if let Some(path) = &settings.receipt {
-        receipt::append(path, Vec::new()).map_err(|error| Unusable {
-            exit: Exit::Usage,
-            problem: error.to_string(),
-        })?;
-    }
-    let signed = settings.receipt.as_deref().and_then(receipt::last_signed);
+    let signed = receipts(settings, &mut warnings)?;
     // The kernel turns receive stamps on a little after the first socket that wants them.
     let _ = tsq_net::kernel_clock();
 
@@ -107,11 +101,13 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
         (Action::refused(reason), Exit::Internal)
     });
     // The clock may have been set by now: what follows must not hide that.
-    let receipt_problem = settings.receipt.as_ref().and_then(|path| {
-        receipt::keep(path, &sources, &analysis, &action, settings.dry_run)
-            .err()
-            .map(|error| error.to_string())
-    });
+    let mut receipt_problem = None;
+    if let Some(path) = &settings.receipt {
+        match receipt::keep(path, &sources, &analysis, &action, settings.dry_run) {
+            Ok(aside) => warnings.extend(aside.map(|aside| aside.to_string())),
+            Err(error) => receipt_problem = Some(error.to_string()),
+        }
+    }
     let adjusted = matches!(action, Action::Slew { .. } | Action::Step { .. });
     let rest = if adjusted && verify {
         Some(run.look_again(end)?)
@@ -150,6 +146,23 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
         trust: Some(trust),
         self_test: None,
     })
+}
+
+/// Makes the file of receipts ready, if one is wanted; returns what in it raises the floor.
+fn receipts(settings: &Settings, warnings: &mut Vec<String>) -> Result<Option<HostTime>, Unusable> {
+    let (Some(path), Some(keys)) = (&settings.receipt, &settings.options.keys) else {
+        return Ok(None);
+    };
+    let signed = receipt::last_signed(path, &**keys);
+    let ready = receipt::append(path, Vec::new()).map_err(|error| Unusable {
+        exit: Exit::Usage,
+        problem: error.to_string(),
+    })?;
+    warnings.extend(ready.map(|aside| aside.to_string()));
+    Ok(signed.unwrap_or_else(|why| {
+        warnings.push(why.to_string());
+        None
+    }))
 }
 
 /// What it takes to measure, and to set the clock by it.

@@ -5,7 +5,9 @@
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use tsq_adjtime::receipt::{Checked, Flaw, Hash, Hex, Line, Problem, Proof, START, append, verify};
+use tsq_adjtime::receipt::{
+    Checked, Flaw, Hash, Hex, Line, Problem, Proof, START, append, last_signed, verify,
+};
 use tsq_keys::{Algorithm, PrivateKey, SigningKey, SigningKeys, VerifyKeys};
 use tsq_proto::{Contents, HostTime, Nonce, Offset, Prepared, Request, Signer};
 
@@ -329,25 +331,103 @@ fn another_key_is_not_believed() {
     assert!(matches!(flaw.problem, Problem::Answer(_)), "{flaw}");
 }
 
+/// A power failure must not keep the clock from being set for ever, nor take evidence away.
 #[test]
-fn nothing_is_chained_to_a_broken_end() {
+fn file_with_a_broken_end_is_moved_aside_and_a_new_chain_begun() {
     let kept = Kept::new(Algorithm::Ed25519);
     let good = kept.three();
-    for bad in [&good[..good.len() - 1], &good[..good.len() - 9], b"hello\n"] {
+    let ends = [&good[..good.len() - 1], &good[..good.len() - 9], b"hello\n"];
+    for (number, bad) in (1..).zip(ends) {
         std::fs::write(kept.path(), bad).unwrap();
-        let error = append(&kept.path(), vec![line(&kept.signing, 4)])
-            .unwrap_err()
-            .to_string();
+        let aside = append(&kept.path(), Vec::new()).unwrap();
+        let to = kept
+            .directory
+            .path()
+            .join(format!("receipts.jsonl.broken-{number}"));
+        let told = aside.map(|aside| aside.to_string()).unwrap();
+        assert!(told.contains(&to.display().to_string()), "{told}");
+        assert_eq!(std::fs::read(&to).unwrap(), bad);
         assert!(
-            error.contains("does not end with a whole receipt"),
-            "{error}"
+            append(&kept.path(), vec![line(&kept.signing, 4)])
+                .unwrap()
+                .is_none()
         );
-        assert_eq!(
-            std::fs::read(kept.path()).unwrap(),
-            bad,
-            "nothing was written"
-        );
+        let (checked, _) = kept.check(&std::fs::read(kept.path()).unwrap()).unwrap();
+        assert_eq!(checked.lines, 1);
     }
+    // The auditor sees what is missing.
+    let torn = std::fs::read(kept.directory.path().join("receipts.jsonl.broken-2")).unwrap();
+    assert_eq!(kept.check(&torn).unwrap_err().line, 3);
+}
+
+/// The kernel writes what fits, and then no more, as on a full disk.
+#[test]
+fn receipt_for_which_the_disk_has_no_room_leaves_the_file_as_it_was() {
+    const ROOM: &str = "TSQ_TEST_RECEIPTS";
+    let name = "receipt_for_which_the_disk_has_no_room_leaves_the_file_as_it_was";
+    let Some(folder) = std::env::var_os(ROOM) else {
+        // The limit is on a whole process, so there is one of its own, with blocks of 1024 bytes.
+        let kept = Kept::new(Algorithm::Ed25519);
+        let limited = "trap '' XFSZ; ulimit -f 2; exec \"$0\" --exact \"$1\"";
+        let outcome = std::process::Command::new("bash")
+            .args(["-c", limited])
+            .arg(std::env::current_exe().unwrap())
+            .arg(name)
+            .env(ROOM, kept.directory.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&outcome.stdout);
+        assert!(
+            outcome.status.success() && said.contains("1 passed"),
+            "{outcome:?}"
+        );
+        return;
+    };
+    let kept = Kept::new(Algorithm::Ed25519);
+    let path = Path::new(&folder).join("receipts.jsonl");
+    let two = || vec![line(&kept.signing, 1), line(&kept.signing, 2)];
+    append(&path, two()).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    assert!((1025..2048).contains(&before.len()), "{}", before.len());
+    for _ in 0..2 {
+        let error = append(&path, two()).unwrap_err().to_string();
+        assert!(error.contains("cannot keep a receipt"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+    assert_eq!(kept.check(&before).unwrap().0.lines, 2);
+}
+
+#[test]
+fn only_lines_that_are_verified_in_a_file_of_ours_raise_the_floor() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (kept, stranger) = (Kept::new(Algorithm::Ed25519), Kept::new(Algorithm::Ed25519));
+    let good = kept.three();
+    let path = kept.path();
+    let floor = last_signed(&path, &kept.keys).unwrap().unwrap();
+    // Of the third: T1 + 5 ms - 10 us, which is before the server's T2.
+    let third = HostTime::from_unix(1_795_000_003, 4_990_000);
+    assert_eq!(floor, third);
+    assert_eq!(last_signed(&path, &stranger.keys).unwrap(), None);
+    // A line that is torn takes nothing from those before it.
+    std::fs::write(&path, [&good[..], b"{\"seq\""].concat()).unwrap();
+    assert_eq!(last_signed(&path, &kept.keys).unwrap(), Some(third));
+    for (what, mode, safe) in [
+        (path.as_path(), 0o666, 0o644),
+        (kept.directory.path(), 0o777, 0o700),
+    ] {
+        let set =
+            |mode| std::fs::set_permissions(what, std::fs::Permissions::from_mode(mode)).unwrap();
+        set(mode);
+        let error = last_signed(&path, &kept.keys).unwrap_err().to_string();
+        assert!(error.contains("may be written by others"), "{error}");
+        set(safe);
+        assert!(last_signed(&path, &kept.keys).unwrap().is_some());
+    }
+    assert_eq!(
+        last_signed(Path::new("/nonexistent/r"), &kept.keys).unwrap(),
+        None
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tsq_proto::Response;
 
 use super::chain::START;
 use super::line::{Hex, Line, algorithm_name};
-use super::write::{WriteError, append};
+use super::write::{Aside, WriteError, append};
 use crate::analysis::Analysis;
 use crate::outcome::Action;
 
@@ -15,14 +15,14 @@ use crate::outcome::Action;
 ///
 /// # Errors
 /// See [`WriteError`]. Without its receipt a run fails, even if it has set the clock: whoever asks
-/// for receipts relies on them.
+/// for receipts relies on them. The next run finds the file as it was.
 pub fn keep(
     path: &Path,
     sources: &[SourceReport],
     analysis: &Analysis,
     action: &Action,
     dry_run: bool,
-) -> Result<(), WriteError> {
+) -> Result<Option<Aside>, WriteError> {
     let combined = analysis.combined.as_ref().ok();
     let written_ns = tsq_net::now().as_unix_nanos();
     let mut lines = Vec::new();

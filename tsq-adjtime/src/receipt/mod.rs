@@ -15,4 +15,4 @@ pub use chain::{Hash, START};
 pub use keep::keep;
 pub use line::{BadLine, Hex, Line};
 pub use verify::{Checked, Flaw, Problem, Proof, verify};
-pub use write::{WriteError, append, last_signed};
+pub use write::{Aside, Unsafe, WriteError, append, last_signed};

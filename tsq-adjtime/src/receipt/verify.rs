@@ -215,7 +215,7 @@ fn next_line(file: &mut dyn BufRead) -> Result<Option<String>, Problem> {
         .map_err(|_| Problem::Line(BadLine::NotText))
 }
 
-fn proof(line: &Line, keys: &dyn Verifier) -> Result<Proof, Problem> {
+pub(super) fn proof(line: &Line, keys: &dyn Verifier) -> Result<Proof, Problem> {
     let nonce = nonce_of(&line.request.0)?;
     let (t1, t4) = (
         HostTime::from_unix_nanos(line.t1_ns),
