@@ -104,6 +104,31 @@ pub(super) const MACHINES: [Machine; 4] = [
                 ..PLAIN
             },
             Scenario {
+                name: "two runs at once make one step",
+                before: Before::Drifted(300),
+                // The object of the one that stepped; two would be none.
+                command: "tsq-adjtime $SERVERS >/1 & tsq-adjtime $SERVERS >/2; wait; grep -h action.:.step /1 /2",
+                action: Some("step"),
+                after: After::Right,
+                ..PLAIN
+            },
+            Scenario {
+                name: "folder of state on a read-only disk is refused where it was named",
+                before: Before::Drifted(300),
+                command: "mkdir -p /ro; mount -t tmpfs -o ro,mode=700 tmpfs /ro; tsq-adjtime $SERVERS --state-dir /ro",
+                exit: 2,
+                action: None,
+                ..PLAIN
+            },
+            Scenario {
+                name: "folder of state on a read-only disk that nobody named keeps no clock wrong",
+                before: Before::Drifted(300),
+                command: "STATE_DIRECTORY=/ro tsq-adjtime $SERVERS",
+                action: Some("step"),
+                after: After::Right,
+                ..PLAIN
+            },
+            Scenario {
                 name: "self-test works",
                 command: "tsq-adjtime self-test --queries 10 --json",
                 ..PLAIN
