@@ -10,6 +10,7 @@ use quinn_proto::{
     ClientConfig, ConnectError, Connection, ConnectionHandle, Endpoint, EndpointConfig,
     EndpointEvent, ServerConfig, VarInt,
 };
+use rustls::pki_types::CertificateDer;
 
 use crate::arena::Arena;
 use crate::event::{CloseReason, Event};
@@ -50,6 +51,8 @@ pub struct Engine {
     generation: u32,
     timers: Timers,
     events: VecDeque<Event>,
+    /// Server's connections with a certificate that was shown on an earlier one.
+    resumptions: VecDeque<ConnId>,
     ready: VecDeque<ConnId>,
     responses: VecDeque<Response>,
     /// For packets that came, and for messages to be sent.
@@ -139,6 +142,7 @@ impl Engine {
             generation: 0,
             timers: Timers::default(),
             events: VecDeque::new(),
+            resumptions: VecDeque::new(),
             ready: VecDeque::new(),
             responses: VecDeque::new(),
             packets: Arena::default(),
@@ -247,6 +251,24 @@ impl Engine {
         self.events.pop_front()
     }
 
+    /// On a server, the next connection that takes up a session whose client showed a certificate when it began.
+    /// TLS has judged that certificate then and does not now: judge [`Self::peer_chain`], and close the
+    /// connection if it counts no more. Poll this before [`Self::poll_event`]: messages may come in the first flight.
+    pub fn poll_resumption(&mut self) -> Option<ConnId> {
+        self.resumptions.pop_front()
+    }
+
+    /// The certificates the peer has shown, leaf first; on a resumed connection those of the handshake that the
+    /// session began with. None of a peer that has shown none, or not yet.
+    pub fn peer_chain(&mut self, id: ConnId) -> Option<Vec<CertificateDer<'static>>> {
+        slot(&mut self.slots, id)?.peer_chain()
+    }
+
+    /// Every connection there is, closing ones included.
+    pub fn ids(&self) -> impl Iterator<Item = ConnId> {
+        self.slots.iter().flatten().map(|slot| slot.id)
+    }
+
     /// When to call [`Self::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
@@ -289,13 +311,18 @@ impl Engine {
         }
     }
 
-    /// Closes a connection; the next packets polled tell the peer so.
+    /// Closes a connection; the next packets polled tell the peer so. Its messages that were not polled yet go
+    /// with it: nobody could be answered.
     pub fn close(&mut self, now: Instant, id: ConnId, code: u32, reason: &'static str) {
         let reason = Bytes::from_static(reason.as_bytes());
         let closed = self.with(id, |slot| {
             slot.conn.close(now, VarInt::from_u32(code), reason);
         });
         if closed.is_some() {
+            self.events.retain(|event| {
+                let message = matches!(event, Event::Datagram { .. } | Event::Stream { .. });
+                !message || event.conn() != id
+            });
             self.mark_ready(id);
             self.settle(now, id);
         }
@@ -303,7 +330,7 @@ impl Engine {
 
     /// Closes every connection.
     pub fn close_all(&mut self, now: Instant, code: u32, reason: &'static str) {
-        let all: Vec<ConnId> = self.slots.iter().flatten().map(|slot| slot.id).collect();
+        let all: Vec<ConnId> = self.ids().collect();
         for id in all {
             self.close(now, id, code, reason);
         }
@@ -356,7 +383,7 @@ impl Engine {
         let Some(mut slot) = slot(&mut self.slots, id) else {
             return;
         };
-        slot.drain(stamp, &mut self.events);
+        slot.drain(stamp, &mut self.events, &mut self.resumptions);
         drop(slot);
         self.mark_ready(id);
         self.settle(now, id);

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{Connection, ConnectionEvent, Dir, ReadError, StreamEvent, StreamId};
+use rustls::pki_types::CertificateDer;
 
 use super::guard::{Guard, Weight};
 use super::{Carries, ConnId, Outgoing};
@@ -80,8 +81,20 @@ impl Slot {
     }
 
     /// Turns what the connection has to say into events, all with the stamp of one packet.
-    pub(super) fn drain(&mut self, stamp: Stamp, events: &mut VecDeque<Event>) {
+    pub(super) fn drain(
+        &mut self,
+        stamp: Stamp,
+        events: &mut VecDeque<Event>,
+        resumptions: &mut VecDeque<ConnId>,
+    ) {
         while let Some(event) = self.conn.poll() {
+            // A server's peer is known as early as this only from a session that it takes up again.
+            if matches!(event, quinn_proto::Event::HandshakeDataReady)
+                && self.conn.side().is_server()
+                && self.peer_chain().is_some()
+            {
+                resumptions.push_back(self.id);
+            }
             translate(self, event, stamp, events);
         }
     }
@@ -92,6 +105,11 @@ impl Slot {
 
     pub(super) fn memory(&self) -> usize {
         usize::try_from(self.memory).unwrap_or(0)
+    }
+
+    pub(super) fn peer_chain(&self) -> Option<Vec<CertificateDer<'static>>> {
+        let shown = self.conn.crypto_session().peer_identity()?;
+        shown.downcast().ok().map(|chain| *chain)
     }
 
     pub(super) fn has_unsent_datagrams(&mut self) -> bool {

@@ -6,28 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::server::StoresServerSessions;
 
-/// The last so many sessions, each resumed at most once.
+/// The sessions that a server's clients may take up again: the last so many, each at most once. A clone is the
+/// same store.
 ///
 /// That a session is used up is what keeps a copied first flight from being answered twice; the TLS
 /// library takes early data from no other kind of ticket. The library's own store searches all entries
 /// for each that it removes, and holds 256.
-#[derive(Debug, Default)]
-pub(super) struct Issued {
-    entries: Mutex<Entries>,
-    resumed: Resumed,
-}
-
-/// How many sessions a server's clients took up again instead of a full handshake.
-///
-/// The TLS library does not tell in which handshake; a clone counts the same.
 #[derive(Clone, Debug, Default)]
-pub struct Resumed(Arc<AtomicU64>);
+pub struct Issued(Arc<Store>);
 
-impl Resumed {
-    /// So many until now.
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
+#[derive(Debug, Default)]
+struct Store {
+    entries: Mutex<Entries>,
+    resumed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -38,21 +29,33 @@ struct Entries {
 }
 
 impl Issued {
-    /// Counts in `resumed`.
-    pub(super) fn counting(resumed: Resumed) -> Self {
-        Self {
-            resumed,
-            ..Self::default()
-        }
+    /// How many sessions were taken up again instead of a full handshake, until now.
+    pub fn resumed(&self) -> u64 {
+        self.0.resumed.load(Ordering::Relaxed)
     }
 
+    /// Forgets every session: the next handshake of each client is a full one, in which both sides show and
+    /// check certificates again. Due whenever other certificates count than those the sessions began with.
+    ///
+    /// A handshake under way at this moment may leave a session behind that began with the old ones:
+    /// [`Engine::poll_resumption`](crate::Engine::poll_resumption).
+    pub fn forget(&self) {
+        *self.0.lock() = Entries::default();
+    }
+
+    pub(super) fn store(&self) -> Arc<dyn StoresServerSessions> {
+        Arc::clone(&self.0) as _
+    }
+}
+
+impl Store {
     fn lock(&self) -> MutexGuard<'_, Entries> {
         // A map and a queue of names: a name in one of them only is no harm.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl StoresServerSessions for Issued {
+impl StoresServerSessions for Store {
     /// `name` is random and new (the TLS library draws 32 bytes).
     fn put(&self, name: Vec<u8>, session: Vec<u8>) -> bool {
         let mut entries = self.lock();
@@ -72,7 +75,7 @@ impl StoresServerSessions for Issued {
 
     fn take(&self, name: &[u8]) -> Option<Vec<u8>> {
         let session = self.lock().sessions.remove(name)?;
-        self.resumed.0.fetch_add(1, Ordering::Relaxed);
+        self.resumed.fetch_add(1, Ordering::Relaxed);
         Some(session)
     }
 
@@ -94,24 +97,36 @@ mod tests {
 
     #[test]
     fn session_is_resumed_once() {
-        let resumed = Resumed::default();
-        let issued = Issued::counting(resumed.clone());
-        issued.put(name(1), vec![7]);
-        assert_eq!(issued.take(&name(1)), Some(vec![7]));
-        assert_eq!(issued.take(&name(1)), None);
-        assert_eq!(resumed.count(), 1);
+        let issued = Issued::default();
+        let store = issued.store();
+        store.put(name(1), vec![7]);
+        assert_eq!(store.take(&name(1)), Some(vec![7]));
+        assert_eq!(store.take(&name(1)), None);
+        assert_eq!(issued.resumed(), 1);
     }
 
     #[test]
     fn oldest_sessions_make_room_and_the_newest_stay() {
-        let issued = Issued::default();
+        let Issued(store) = Issued::default();
         for number in 0..MOST_SESSIONS + 10 {
-            issued.put(name(number), vec![]);
+            store.put(name(number), vec![]);
         }
-        assert_eq!(issued.get(&name(9)), None);
-        assert!(issued.get(&name(10)).is_some());
-        assert!(issued.get(&name(MOST_SESSIONS + 9)).is_some());
-        assert_eq!(issued.lock().sessions.len(), MOST_SESSIONS);
-        assert_eq!(issued.lock().order.len(), MOST_SESSIONS);
+        assert_eq!(store.get(&name(9)), None);
+        assert!(store.get(&name(10)).is_some());
+        assert!(store.get(&name(MOST_SESSIONS + 9)).is_some());
+        assert_eq!(store.lock().sessions.len(), MOST_SESSIONS);
+        assert_eq!(store.lock().order.len(), MOST_SESSIONS);
+    }
+
+    #[test]
+    fn forgotten_sessions_are_not_resumed_and_later_ones_are() {
+        let issued = Issued::default();
+        let store = issued.store();
+        store.put(name(1), vec![7]);
+        issued.clone().forget();
+        assert_eq!(store.take(&name(1)), None);
+        assert_eq!(issued.resumed(), 0);
+        store.put(name(2), vec![8]);
+        assert_eq!(store.take(&name(2)), Some(vec![8]));
     }
 }

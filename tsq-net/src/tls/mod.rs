@@ -20,8 +20,7 @@ use rustls::server::{NoClientAuth, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::transport::{Role, transport};
-use issued::Issued;
-pub use issued::Resumed;
+pub use issued::Issued;
 pub use pem::pem_problem;
 pub use tickets::{Sessions, Tickets};
 
@@ -80,18 +79,18 @@ pub fn server_with(
     clients: Arc<dyn ClientCertVerifier>,
     role: Role,
 ) -> Result<ServerConfig, rustls::Error> {
-    server_counting(certificates, clients, role, Resumed::default())
+    server_issuing(certificates, clients, role, &Issued::default())
 }
 
-/// As [`server_with`], counting in `resumed`.
+/// As [`server_with`], with the sessions clients may take up again in `issued`.
 ///
 /// # Errors
 /// As for [`server`].
-pub fn server_counting(
+pub fn server_issuing(
     certificates: Arc<dyn ResolvesServerCert>,
     clients: Arc<dyn ClientCertVerifier>,
     role: Role,
-    resumed: Resumed,
+    issued: &Issued,
 ) -> Result<ServerConfig, rustls::Error> {
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -103,7 +102,7 @@ pub fn server_counting(
     tls.max_early_data_size = u32::MAX;
     // Each connection takes one ticket and brings the next: a second one costs time and memory for nobody.
     tls.send_tls13_tickets = 1;
-    tls.session_storage = Arc::new(Issued::counting(resumed));
+    tls.session_storage = issued.store();
     let quic = QuicServerConfig::with_initial(Arc::new(tls), initial_suite())
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut config = ServerConfig::with_crypto(Arc::new(quic));

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustls::pki_types::CertificateDer;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+
 use super::*;
 use crate::engine::{Admission, Attempt, Verdict};
 use crate::event::EarlyData;
@@ -217,6 +220,96 @@ fn tickets_of_one_name_are_not_offered_under_another() {
     assert_eq!(verifier.asked(), 2);
 }
 
+#[test]
+fn resumption_with_a_certificate_can_be_judged_before_anything_is_answered() {
+    let tickets = Tickets::new();
+    let (identity, chain) = identity();
+    let sessions = Sessions::Early(tickets);
+    let config = tls::client_as(identity, Arc::new(AnyCertificate), sessions).unwrap();
+    let mut pair = Pair::with(config.clone());
+    pair.server = Engine::server(server_that_asks_for_certificates());
+    pair.run();
+    assert_eq!(pair.server.poll_resumption(), None, "a full handshake");
+    let first = pair.server.ids().next().unwrap();
+    assert_eq!(pair.server.peer_chain(first), Some(chain.clone()));
+    pair.client.close(pair.now, pair.conn, 0, "done");
+    pair.forget();
+
+    pair.connect_again(&config);
+    pair.client.send_datagram(pair.conn, b"ask").unwrap();
+    pair.flight_to_server();
+    let resumed = pair.server.poll_resumption().expect("a resumed one");
+    assert_eq!(pair.server.poll_resumption(), None, "told once");
+    assert_eq!(pair.server.peer_chain(resumed), Some(chain));
+    pair.server.close(pair.now, resumed, 0, "not any more");
+    assert!(
+        pair.server.poll_event().is_none(),
+        "what it asked early goes with it"
+    );
+}
+
+/// A certificate of nobody's, and the chain it is.
+fn identity() -> (
+    Arc<dyn rustls::client::ResolvesClientCert>,
+    Vec<CertificateDer<'static>>,
+) {
+    let made = rcgen::generate_simple_self_signed(["client".to_string()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let chain = vec![made.cert.der().clone()];
+    let certified = tls::certified_key(chain.clone(), key).unwrap();
+    let identity = rustls::sign::SingleCertAndKey::from(certified);
+    (Arc::new(identity), chain)
+}
+
+fn server_that_asks_for_certificates() -> ServerConfig {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let certified = tls::certified_key(vec![made.cert.der().clone()], key).unwrap();
+    let shown = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
+    tls::server_with(shown, Arc::new(AnyClient), ROLE).unwrap()
+}
+
+/// Serves whoever shows a certificate.
+#[derive(Debug)]
+struct AnyClient;
+
+impl ClientCertVerifier for AnyClient {
+    fn root_hint_subjects(&self) -> &[rustls::DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        AnyCertificate.verify_tls12_signature(message, leaf, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        AnyCertificate.verify_tls13_signature(message, leaf, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        AnyCertificate.supported_verify_schemes()
+    }
+}
+
 /// A pair that was connected once and has tickets from it, closed again.
 fn resumable(sessions: fn(Tickets) -> Sessions) -> (Pair, Arc<Counting>, ClientConfig) {
     let verifier = Arc::new(Counting::default());
@@ -290,8 +383,8 @@ impl Counting {
 impl ServerCertVerifier for Counting {
     fn verify_server_cert(
         &self,
-        leaf: &rustls::pki_types::CertificateDer<'_>,
-        others: &[rustls::pki_types::CertificateDer<'_>],
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
@@ -303,7 +396,7 @@ impl ServerCertVerifier for Counting {
     fn verify_tls12_signature(
         &self,
         message: &[u8],
-        leaf: &rustls::pki_types::CertificateDer<'_>,
+        leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         AnyCertificate.verify_tls12_signature(message, leaf, signed)
@@ -312,7 +405,7 @@ impl ServerCertVerifier for Counting {
     fn verify_tls13_signature(
         &self,
         message: &[u8],
-        leaf: &rustls::pki_types::CertificateDer<'_>,
+        leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         AnyCertificate.verify_tls13_signature(message, leaf, signed)
