@@ -61,11 +61,20 @@ const CA_CERT: &str = "ca.pem";
 const CA_KEY: &str = "ca-key.pem";
 
 fn read_ca(dir: &Path) -> Result<Authority, Error> {
-    let text = |name| {
-        let bytes = read(&dir.join(name))?;
-        String::from_utf8(bytes).map_err(|_| Error::BadCertificate(format!("{name} is not PEM")))
-    };
-    Authority::from_pem(&text(CA_CERT)?, &text(CA_KEY)?)
+    let (cert, key) = (dir.join(CA_CERT), dir.join(CA_KEY));
+    Authority::from_pem(read(&cert)?, read(&key)?).map_err(|error| match error {
+        Error::BadKey(reason) => Error::BadKey(format!("{}: {reason}", key.display())),
+        other => in_file(&cert, other),
+    })
+}
+
+fn in_file(file: &Path, error: Error) -> Error {
+    match error {
+        Error::BadCertificate(reason) => {
+            Error::BadCertificate(format!("{}: {reason}", file.display()))
+        }
+        other => other,
+    }
 }
 
 /// Legal, but nobody accepts the certificate once its authority has expired.
@@ -128,12 +137,7 @@ fn print_pins(files: &[PathBuf], json: bool) -> Result<(), Error> {
 }
 
 fn pin_of_file(file: &Path) -> Result<Pin, Error> {
-    tsq_certs::pin_of_pem(&read(file)?).map_err(|error| match error {
-        Error::BadCertificate(reason) => {
-            Error::BadCertificate(format!("{}: {reason}", file.display()))
-        }
-        other => other,
-    })
+    tsq_certs::pin_of_pem(&read(file)?).map_err(|error| in_file(file, error))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

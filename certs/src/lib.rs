@@ -16,6 +16,7 @@ mod files;
 mod lifetime;
 mod make;
 mod name;
+pub mod pem;
 mod pin;
 mod small_file;
 

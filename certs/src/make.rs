@@ -3,10 +3,9 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
 };
 use time::OffsetDateTime;
-use x509_parser::pem::Pem;
 
 use crate::name::subject_alt_name;
-use crate::{Error, Lifetime, Pin, pin_of_der};
+use crate::{Error, Lifetime, Pin, pem, pin_of_der};
 
 /// A new certificate with its key.
 pub struct Made {
@@ -40,10 +39,10 @@ impl Authority {
     /// # Errors
     /// [`Error::BadCertificate`], [`Error::BadKey`], [`Error::NotACa`], or [`Error::KeyMismatch`]
     /// when the key is another certificate's.
-    pub fn from_pem(cert_pem: &str, key_pem: &str) -> Result<Self, Error> {
-        let der = first_certificate(cert_pem)?;
+    pub fn from_pem(cert_pem: impl AsRef<[u8]>, key_pem: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let der = first_certificate(cert_pem.as_ref())?;
         let not_after = require_ca(&der)?;
-        let key = KeyPair::from_pem(key_pem).map_err(|reason| Error::BadKey(reason.to_string()))?;
+        let key = private_key(key_pem.as_ref())?;
         if pin_of_der(&der)? != pin_of_key(&key) {
             return Err(Error::KeyMismatch);
         }
@@ -161,16 +160,18 @@ fn pin_of_key(key: &KeyPair) -> Pin {
     Pin::of_public_key(&key.subject_public_key_info())
 }
 
-fn first_certificate(pem: &str) -> Result<Vec<u8>, Error> {
-    let bad = |reason: String| Error::BadCertificate(reason);
-    let block = Pem::iter_from_buffer(pem.as_bytes())
-        .next()
-        .ok_or_else(|| bad("no PEM in it".into()))?
-        .map_err(|reason| bad(reason.to_string()))?;
-    if block.label != "CERTIFICATE" {
-        return Err(bad(format!("it begins with a {}", block.label)));
-    }
-    Ok(block.contents)
+fn first_certificate(text: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut all =
+        pem::certificates(text).map_err(|reason| Error::BadCertificate(reason.to_string()))?;
+    // There is at least one.
+    Ok(all.swap_remove(0).der)
+}
+
+/// Also one of a kind that we would not make.
+fn private_key(text: &[u8]) -> Result<KeyPair, Error> {
+    let der = pem::private_key(text).map_err(|reason| Error::BadKey(reason.to_string()))?;
+    let problem = pem::key_problem(&der);
+    KeyPair::try_from(der).map_err(|reason| Error::BadKey(problem.unwrap_or(reason.to_string())))
 }
 
 /// When this authority's certificate ends, if it is one.
@@ -230,7 +231,7 @@ mod tests {
         let long = format!("{}.{}.example", "a".repeat(60), "b".repeat(60));
         let made =
             make_self_signed(std::slice::from_ref(&long), Lifetime::days(1).unwrap()).unwrap();
-        let der = first_certificate(&made.cert_pem).unwrap();
+        let der = first_certificate(made.cert_pem.as_bytes()).unwrap();
         let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
         let names = parsed.subject_alternative_name().unwrap().unwrap();
         assert_eq!(names.value.general_names.len(), 1);

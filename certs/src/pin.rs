@@ -1,10 +1,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::Error;
+use crate::{Error, pem};
 
 /// SHA-256 of a certificate's SubjectPublicKeyInfo: it names the key, so it survives a renewal of
 /// the certificate with the same key.
@@ -42,18 +41,14 @@ pub fn pin_of_der(certificate: &[u8]) -> Result<Pin, Error> {
     Ok(Pin::of_public_key(parsed.tbs_certificate.subject_pki.raw))
 }
 
-/// The pin of the first certificate in a PEM file's text; keys and other blocks are passed over.
+/// The pin of the first certificate in a PEM file's text; keys are passed over.
 ///
 /// # Errors
-/// [`Error::BadCertificate`] when there is none, or it cannot be parsed.
+/// [`Error::BadCertificate`] when there is none, or the file is damaged.
 pub fn pin_of_pem(text: &[u8]) -> Result<Pin, Error> {
-    for block in Pem::iter_from_buffer(text) {
-        let block = block.map_err(|reason| Error::BadCertificate(reason.to_string()))?;
-        if block.label == "CERTIFICATE" {
-            return pin_of_der(&block.contents);
-        }
-    }
-    Err(Error::BadCertificate("no PEM certificate in it".into()))
+    let all = pem::certificates(text).map_err(|error| Error::BadCertificate(error.to_string()))?;
+    // There is at least one.
+    pin_of_der(&all[0].der)
 }
 
 impl FromStr for Pin {

@@ -3,10 +3,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::ResolvesClientCert;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use tsq_net::tls::{certified_key, pem_problem};
+use tsq_certs::pem;
+use tsq_net::tls::certified_key;
 
 /// Who we are, for servers that ask: a certificate chain and its key.
 #[derive(Clone, Debug)]
@@ -52,16 +52,24 @@ impl ClientIdentity {
         let read = |path: &Path| {
             tsq_certs::read_small_file(path).map_err(|error| bad(path, error.to_string()))
         };
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(cert)?)
-            .collect::<Result<_, _>>()
-            .map_err(|error| bad(cert, pem_problem(&error)))?;
-        if chain.is_empty() {
-            return Err(bad(cert, "holds no PEM certificate".into()));
-        }
-        let private = PrivateKeyDer::from_pem_slice(&read(key)?)
-            .map_err(|error| bad(key, pem_problem(&error)))?;
-        let certified: CertifiedKey = certified_key(chain, private)
-            .map_err(|error| bad(key, format!("not the key of {}: {error}", cert.display())))?;
+        let chain: Vec<CertificateDer<'static>> = pem::certificates(&read(cert)?)
+            .map_err(|error| bad(cert, error.to_string()))?
+            .into_iter()
+            .map(|one| one.der.into())
+            .collect();
+        let der = pem::private_key(&read(key)?).map_err(|error| bad(key, error.to_string()))?;
+        let unusable = pem::key_problem(&der);
+        let private = PrivateKeyDer::try_from(der)
+            .map_err(|error| bad(key, unusable.clone().unwrap_or(error.into())))?;
+        let certified: CertifiedKey = certified_key(chain, private).map_err(|error| {
+            let problem = match error {
+                rustls::Error::InconsistentKeys(_) => {
+                    format!("is not the key of the certificate in {}", cert.display())
+                }
+                other => unusable.unwrap_or(other.to_string()),
+            };
+            bad(key, problem)
+        })?;
         Ok(Self(Arc::new(certified.into())))
     }
 }

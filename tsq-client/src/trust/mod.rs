@@ -16,10 +16,7 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use tsq_certs::Pin;
-use tsq_net::tls::pem_problem;
+use tsq_certs::{Pin, pem};
 
 use crate::resumption::{MemoryStore, TicketStore};
 use crate::target::Target;
@@ -183,14 +180,10 @@ impl Trust {
         };
         let text = tsq_certs::read_small_file(path).map_err(|error| bad(error.to_string()))?;
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&text) {
-            let certificate = certificate.map_err(|error| bad(pem_problem(&error)))?;
+        for section in pem::certificates(&text).map_err(|error| bad(error.to_string()))? {
             roots
-                .add(certificate)
-                .map_err(|error| bad(error.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(bad("holds no PEM certificate".into()));
+                .add(section.der.into())
+                .map_err(|error| bad(format!("line {}: {error}", section.line)))?;
         }
         Ok(Self {
             roots: Some(Arc::new(roots)),

@@ -1,7 +1,6 @@
 //! TLS for both sides: TLS 1.3 only, the project's cipher suites, ALPN of the draft.
 
 mod issued;
-mod pem;
 mod tickets;
 
 use std::sync::Arc;
@@ -21,7 +20,6 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::transport::{Role, transport};
 pub use issued::Issued;
-pub use pem::pem_problem;
 pub use tickets::{Sessions, Tickets};
 
 /// The application protocol of the draft (C2).
