@@ -159,7 +159,10 @@ fn untrusted(finding: Finding, refusal: &TrustRefusal) -> Finding {
         TrustRefusal::BelowFloor { .. } => finding.fix(
             "do not use this server; if its time is right, the saved clock is not: remove it from the state folder",
         ),
-        TrustRefusal::UnknownIssuer => {
+        TrustRefusal::UnknownIssuer { missing: Some(_) } => finding.fix(
+            "the server's operator should serve the whole chain (fullchain.pem); where the authority is private, --ca is to name its root, or --pin the server's key",
+        ),
+        TrustRefusal::UnknownIssuer { missing: None } => {
             finding.fix("for a private server name its authority with --ca, or its key with --pin; if it is neither, something on the way answers in its place, as the login page of a hotel's network does")
         }
         TrustRefusal::WrongName { .. } => {

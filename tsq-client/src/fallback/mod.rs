@@ -293,7 +293,7 @@ mod tests {
         let address = ([192, 0, 2, 1], 443).into();
         let refused = Failure::Trust {
             address,
-            refusal: TrustRefusal::UnknownIssuer,
+            refusal: TrustRefusal::UnknownIssuer { missing: None },
         };
         for (failure, by, kept) in [
             (refused.clone(), Protocol::Ntp, false),

@@ -355,7 +355,7 @@ mod tests {
             words: "pin".into(),
             failure: Some(Failure::Trust {
                 address: addresses(1)[0],
-                refusal: crate::trust::TrustRefusal::UnknownIssuer,
+                refusal: crate::trust::TrustRefusal::UnknownIssuer { missing: None },
             }),
         };
         let found = race(addresses(2), soon(), move |address| match address.port() {

@@ -36,7 +36,12 @@ pub enum TrustRefusal {
         floor: u64,
     },
     /// Nobody we trust has signed it.
-    UnknownIssuer,
+    UnknownIssuer {
+        /// Who issued the last certificate that could be followed, if that one's own was not sent and is none of
+        /// ours: a server with half a chain, or an authority we do not know. None where somebody signed with his own
+        /// key, be it in the name of one whom we trust.
+        missing: Option<String>,
+    },
     /// It is another host's.
     WrongName {
         /// The name asked for.
@@ -72,7 +77,7 @@ impl TrustRefusal {
             Self::Expired { .. } => "certificate_expired",
             Self::NotYetValid { .. } => "certificate_not_yet_valid",
             Self::BelowFloor { .. } => "below_floor",
-            Self::UnknownIssuer => "certificate_unknown_issuer",
+            Self::UnknownIssuer { .. } => "certificate_unknown_issuer",
             Self::WrongName { .. } => "certificate_wrong_name",
             Self::WrongPin { .. } => "certificate_wrong_pin",
             Self::Other { .. } => "certificate_refused",
@@ -103,7 +108,9 @@ impl TrustRefusal {
                 by,
             },
             // A bad signature: an authority of the name we trust, but of another key.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Self::UnknownIssuer { missing: None }
+            }
             CertificateError::NotValidForNameContext { presented, .. } => Self::WrongName {
                 expected: expected.into(),
                 presented: presented.iter().map(|name| bare_name(name)).collect(),
@@ -169,7 +176,13 @@ impl fmt::Display for TrustRefusal {
                 date(*agreed),
                 date(*floor)
             ),
-            Self::UnknownIssuer => {
+            // Shown as Debug shows it: a name may hold anything.
+            Self::UnknownIssuer { missing: Some(issuer) } => write!(
+                f,
+                "the certificate is issued by {issuer:?}, whose own the server does not send and we do not trust: the \
+                 server should send its whole chain (fullchain.pem), or --ca is to name that issuer or its root"
+            ),
+            Self::UnknownIssuer { missing: None } => {
                 f.write_str("the certificate is signed by nobody we trust (for a private server: --ca FILE or --pin SHA256)")
             }
             Self::WrongName { expected, presented } if presented.is_empty() => {

@@ -205,3 +205,41 @@ fn pinned_key_is_known_as_pinned_and_its_dates_wait_alike() {
     assert!(presented.check_between(second(15), second(15)).is_ok());
     assert!(presented.check_between(second(25), second(25)).is_err());
 }
+
+#[test]
+fn issuer_that_is_missing_is_named_and_a_forged_one_is_not() {
+    let (root, other) = (
+        authority("root", &(0..1000), None),
+        authority("other", &(0..1000), None),
+    );
+    let forged = authority("root", &(0..1000), None);
+    let middle = authority("middle", &(0..1000), Some(&root));
+    let leaf = |by: &Authority| leaf("a.example", &(10..20), by);
+    for (trusted, chain, missing) in [
+        // The server has cert.pem where fullchain.pem is meant.
+        (&root, vec![leaf(&middle)], Some("middle")),
+        (
+            &other,
+            vec![leaf(&middle), middle.certificate.clone()],
+            Some("root"),
+        ),
+        (&other, vec![leaf(&root)], Some("root")),
+        (&other, vec![leaf(&root), root.certificate.clone()], None),
+        (&root, vec![leaf(&forged)], None),
+    ] {
+        let refused = show(&trusting(trusted), Dates::Now, &chain, 15).unwrap_err();
+        let TrustRefusal::UnknownIssuer { missing: found } = &refused else {
+            panic!("{refused:?}");
+        };
+        let found = found.as_deref();
+        assert_eq!(found.is_some(), missing.is_some(), "{found:?}");
+        if let Some(name) = missing {
+            assert!(found.is_some_and(|found| found.contains(name)), "{found:?}");
+            let words = refused.to_string();
+            assert!(
+                words.contains(name) && words.contains("fullchain.pem"),
+                "{words}"
+            );
+        }
+    }
+}

@@ -8,8 +8,9 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tsq_certs::{Pin, pin_of_der};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::presented::{Presented, Validity};
 use super::refusal::{By, TrustRefusal};
@@ -30,6 +31,7 @@ pub type FoundSlot = Arc<Mutex<Option<Result<Presented, TrustRefusal>>>>;
 /// call.
 pub(super) struct Rules {
     chain: Option<Arc<WebPkiServerVerifier>>,
+    roots: Option<Arc<RootCertStore>>,
     pub(super) pins: Vec<Pin>,
     insecure: bool,
     provider: Arc<CryptoProvider>,
@@ -51,6 +53,7 @@ impl Rules {
         };
         Ok(Self {
             chain,
+            roots: trust.roots.clone(),
             pins: trust.pins.clone(),
             insecure: trust.kind == TrustKind::Insecure,
             provider,
@@ -76,7 +79,13 @@ impl Rules {
         if let Some(verifier) = &self.chain {
             verifier
                 .verify_server_cert(leaf, intermediates, name, &[], now)
-                .map_err(|error| TrustRefusal::of(&error, &name.to_str(), now, by))?;
+                .map_err(|error| TrustRefusal::of(&error, &name.to_str(), now, by))
+                .map_err(|refusal| match refusal {
+                    TrustRefusal::UnknownIssuer { .. } => TrustRefusal::UnknownIssuer {
+                        missing: self.roots.as_ref().and_then(|roots| missing(chain, roots)),
+                    },
+                    other => other,
+                })?;
         }
         if self.chain.is_none() || !self.pins.is_empty() {
             self.check_pin(leaf)?;
@@ -125,6 +134,34 @@ impl Rules {
             Err(TrustRefusal::WrongPin { presented })
         }
     }
+}
+
+/// The issuer at which `chain` breaks off: neither is its certificate there nor is it one of `roots`.
+fn missing(chain: &[CertificateDer<'_>], roots: &RootCertStore) -> Option<String> {
+    let parsed: Vec<X509Certificate<'_>> = chain
+        .iter()
+        .take(LONGEST_CHAIN)
+        .map_while(|one| X509Certificate::from_der(one).ok())
+        .map(|(_, parsed)| parsed)
+        .collect();
+    let mut last = parsed.first()?;
+    // Each step leads to another certificate, unless two have issued each other.
+    for _ in 0..parsed.len() {
+        let issuer = last.issuer().as_raw();
+        // A root's subject is kept without the header of its sequence.
+        let is_ours = roots
+            .roots
+            .iter()
+            .any(|root| issuer.ends_with(&root.subject));
+        if is_ours || issuer == last.subject().as_raw() {
+            return None;
+        }
+        match parsed.iter().find(|one| one.subject().as_raw() == issuer) {
+            Some(next) => last = next,
+            None => return Some(last.issuer().to_string()),
+        }
+    }
+    None
 }
 
 /// A pinned key has no chain to check, but its dates count all the same.
