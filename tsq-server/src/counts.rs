@@ -91,6 +91,8 @@ counts! {
     closed_by_error,
     /// Connections ended by us: over a limit, or at the end of the service.
     closed_by_server,
+    /// Connections closed because the client's certificate counts no more.
+    withdrawn,
     /// Attempts asked to come again with a token (Retry).
     retried,
     /// Attempts let through by chance although a limit was reached.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tsq_net::{Engine, Group, ServerConfig, ServerSecret, Socket};
 
+use crate::certificate::Clients;
 use crate::limits::{Limits, Shared};
 use crate::rules::Rules;
 use crate::service::Service;
@@ -23,6 +24,8 @@ pub struct Served {
     pub teller: Teller,
     /// Whom to serve.
     pub rules: Arc<Rules>,
+    /// Whose certificates count; None where none is asked for.
+    pub clients: Option<Arc<Clients>>,
     /// Shards of an address that is not taken over.
     pub threads: usize,
     /// What strangers may use.
@@ -123,11 +126,10 @@ impl Served {
     /// One of `count` shards of an address.
     fn service(&self, socket: Socket, engine: Engine, count: usize) -> io::Result<Service> {
         let service = Service::new(socket, engine, self.teller.clone())?;
-        Ok(service.with_rules(Arc::clone(&self.rules)).limited(
-            &self.limits,
-            count,
-            Arc::clone(&self.shared),
-        ))
+        Ok(service
+            .with_rules(Arc::clone(&self.rules))
+            .judging(self.clients.clone())
+            .limited(&self.limits, count, Arc::clone(&self.shared)))
     }
 
     fn listener(&self, source: Source) -> Listener {

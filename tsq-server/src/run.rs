@@ -16,7 +16,7 @@ use crate::counts::Counts;
 use crate::limits::Shared;
 use crate::listen::{self, Listener, Served};
 use crate::log::Log;
-use crate::metrics::{Memory, Metrics, Responder, Sources};
+use crate::metrics::{Memory, Metrics, Responder, Sources, Started};
 use crate::notify;
 use crate::own_clock::{Watch, report as report_clock};
 use crate::reload::{self, LoadError, Reload};
@@ -180,6 +180,7 @@ fn print(text: &str) -> Result<(), RunError> {
 }
 
 fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {
+    let started = Started::now();
     std::panic::set_hook(Box::new(log_panic));
     // Registered first: a signal during start-up must not kill a half-made certificate.
     let signals = Signals::register().map_err(RunError::Running)?;
@@ -197,12 +198,11 @@ fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {
     // Before the first thread: landlock confines only those that start from now on.
     confine(&settings);
     log.write_by_thread().map_err(RunError::Running)?;
-    let resumed = tls::Resumed::default();
-    let config = tls::server_counting(
+    let config = tls::server_issuing(
         reload.identities.clone(),
         reload.client_verifier(),
         settings.role,
-        resumed.clone(),
+        &reload.issued,
     )
     .map_err(RunError::Tls)?;
     let holdover = settings.asking.holdover;
@@ -226,6 +226,7 @@ fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {
         secret,
         teller,
         rules: Arc::new(settings.rules),
+        clients: reload.clients(),
         threads: settings.threads,
         limits: settings.limits,
         shared: Arc::new(Shared::new(&settings.limits)),
@@ -235,10 +236,13 @@ fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {
     let metrics = Arc::new(Metrics::new(Sources {
         shards: services.iter().map(Service::counters).collect(),
         shared: Arc::clone(&served.shared),
-        resumed,
+        issued: reload.issued.clone(),
         clock: watch.shared(),
         memory: Memory::own(),
         log: log.lost(),
+        identities: Arc::clone(&reload.identities),
+        failures: Arc::clone(&reload.failures),
+        started,
     }));
     let responder = respond(settings.metrics, taking_over, &metrics)?;
     report_timestamps();

@@ -13,6 +13,7 @@ use tsq_proto::error::ErrorCode;
 use tsq_proto::{HostTime, Nonce};
 
 use crate::answer::{self, Answered, Earlier, MAX_ANSWER, Refused};
+use crate::certificate::{Clients, Standing};
 use crate::counts::{Counters, Counts};
 use crate::departures::{Carrier, Departures};
 use crate::limits::{Gate, Limits, SHARE, Shared};
@@ -28,6 +29,7 @@ pub struct Service {
     teller: Teller,
     departures: Departures,
     rules: Arc<Rules>,
+    standing: Standing,
     buffer: Vec<u8>,
     wake: Wake,
     orders: Arc<AtomicU8>,
@@ -106,6 +108,7 @@ impl Service {
             teller,
             departures: Departures::default(),
             rules: Arc::default(),
+            standing: Standing::default(),
             buffer: Vec::with_capacity(2048),
             wake: Wake::new()?,
             orders: Arc::new(AtomicU8::new(SERVE)),
@@ -121,6 +124,14 @@ impl Service {
     #[must_use]
     pub fn with_rules(mut self, rules: Arc<Rules>) -> Self {
         self.rules = rules;
+        self
+    }
+
+    /// Serves only clients with a certificate that `clients` vouch for, for as long as they do. (The
+    /// handshake asks them first; who is let in is judged again here.)
+    #[must_use]
+    pub fn judging(mut self, clients: Option<Arc<Clients>>) -> Self {
+        self.standing = Standing::new(clients);
         self
     }
 
@@ -191,8 +202,13 @@ impl Service {
         if self.departures.any_waiting() || self.socket.reports_all() {
             collect(&mut self.socket, &mut self.departures);
         }
+        let timeout = match self.standing.is_behind() {
+            true => Some(Duration::ZERO),
+            false => timeout,
+        };
         wait(&[&self.socket], Some(&self.wake), timeout)?;
         self.teller.refresh();
+        self.judge_again();
         loop {
             let count = self.receive(batch)?;
             for i in 0..count {
@@ -242,6 +258,32 @@ impl Service {
         Ok(())
     }
 
+    /// After a change of the authorities: a few connections in each turn, for a judgement takes as long as some
+    /// ten answers.
+    fn judge_again(&mut self) {
+        let engine = &self.engine;
+        self.standing.refresh(|| engine.ids());
+        for _ in 0..JUDGED_A_TURN {
+            let Some(conn) = self.standing.next() else {
+                return;
+            };
+            self.judge(Instant::now(), conn);
+        }
+    }
+
+    /// Closes a connection whose client's certificate counts no more.
+    fn judge(&mut self, now: Instant, conn: ConnId) {
+        let Some(chain) = self.engine.peer_chain(conn) else {
+            return;
+        };
+        if !self.standing.counts(&chain) {
+            self.counters.withdrawn.count();
+            let reason = "the client certificate counts no more: its authority was removed, or it has expired";
+            self.engine.close(now, conn, 0, reason);
+            self.flush(now);
+        }
+    }
+
     fn receive(&mut self, batch: &mut Batch) -> std::io::Result<usize> {
         // Once a batch and not once a turn: under full load a turn may last long.
         self.beats.fetch_add(1, Ordering::Relaxed);
@@ -255,6 +297,9 @@ impl Service {
 
     /// Answers what was asked, one answer at a time, each sent before the next is looked at.
     fn act(&mut self, now: Instant) {
+        while let Some(conn) = self.engine.poll_resumption() {
+            self.judge(now, conn);
+        }
         while let Some(event) = self.engine.poll_event() {
             if matches!(event, Event::Datagram { .. } | Event::Stream { .. }) {
                 self.asked = now;
@@ -499,6 +544,9 @@ fn collect(socket: &mut Socket, departures: &mut Departures) {
         }
     }
 }
+
+/// Connections judged again before the next packet is looked at.
+const JUDGED_A_TURN: usize = 8;
 
 /// How long clients in the middle of a sync are still answered after the signal to stop.
 const DRAIN: Duration = Duration::from_millis(250);

@@ -32,13 +32,14 @@ pub fn start(services: Vec<Service>, signals: &Signals) -> io::Result<Workers> {
         supervise(name, work, done.clone(), signals)?;
     }
     let beats = stoppers.iter().map(Stopper::beats).collect();
-    // For the first look.
-    stoppers.iter().for_each(Stopper::nudge);
-    Ok(Workers {
+    let workers = Workers {
         stoppers,
         beats,
         results,
-    })
+    };
+    // For the first look.
+    workers.nudge();
+    Ok(workers)
 }
 
 impl Workers {
@@ -47,10 +48,13 @@ impl Workers {
         let beats: Vec<u64> = self.stoppers.iter().map(Stopper::beats).collect();
         let gone_on = beats.iter().zip(&self.beats).all(|(now, then)| now != then);
         self.beats = beats;
-        for stopper in &self.stoppers {
-            stopper.nudge();
-        }
+        self.nudge();
         gone_on
+    }
+
+    /// Has every service look at what is new.
+    pub fn nudge(&self) {
+        self.stoppers.iter().for_each(Stopper::nudge);
     }
 
     /// Lets every service answer what is on its way, and sums up what all have done.

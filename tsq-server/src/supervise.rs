@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::metrics::Metrics;
+use crate::metrics::{LimitLog, Metrics};
 use crate::notify;
 use crate::reload::{self, Reload};
 use crate::shards::Workers;
@@ -21,6 +21,7 @@ pub fn supervise(
     metrics: &Metrics,
 ) -> io::Result<()> {
     let mut files = Rounds::every(reload::EVERY);
+    let mut limits = LimitLog::default();
     let mut watchdog = notify::watchdog().map(Rounds::every);
     loop {
         let due = watchdog
@@ -33,14 +34,21 @@ pub fn supervise(
             Awaited::Reload => {
                 tracing::info!("SIGHUP: reading certificates and keys again");
                 notify::reloading();
-                reload.now();
+                if reload.now() {
+                    workers.nudge();
+                }
                 notify::ready();
             }
             Awaited::Summary => metrics.log(),
             Awaited::Nothing => {}
         }
         if files.is_due() {
-            reload.look();
+            if reload.look() {
+                workers.nudge();
+            }
+            for line in limits.look(Instant::now(), &metrics.over_limits()) {
+                tracing::warn!("{line}");
+            }
         }
         if watchdog.as_mut().is_some_and(Rounds::is_due) {
             if workers.have_gone_on() {

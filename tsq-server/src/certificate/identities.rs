@@ -57,8 +57,6 @@ pub(super) fn is_for(certificate: &Certificate, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use tsq_certs::{Lifetime, make_self_signed};
 
     use super::super::load_all;
@@ -84,7 +82,7 @@ mod tests {
             })
             .collect();
         let source = CertificateSource::Files(pairs);
-        let certificates = load_all(&source, SystemTime::now()).unwrap();
+        let certificates = load_all(&source).unwrap();
         let keys = certificates
             .iter()
             .map(|one| Arc::clone(&one.key))

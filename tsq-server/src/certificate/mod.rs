@@ -1,9 +1,11 @@
 //! The server's certificates: the operator's, or one made on first start; whose clients may ask.
 
+mod chain;
 mod clients;
-mod expiry;
 mod fitness;
 mod identities;
+mod standing;
+mod validity;
 
 use std::fmt;
 use std::fs;
@@ -11,18 +13,16 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use tsq_certs::{Error, Lifetime, Made, Pin, make_self_signed, pin_of_der};
-use tsq_net::tls::{certified_key, pem_problem};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use tsq_certs::{Error, Lifetime, Made, Pin, make_self_signed, pem, pin_of_der};
+use tsq_net::tls::certified_key;
 
 pub use clients::Clients;
-pub use expiry::{Expiry, SOON};
 pub use identities::Identities;
+pub use standing::Standing;
+pub use validity::{Dates, SOON, Validity};
 
 use crate::settings::{CertificateSource, PemPair};
 use crate::small_file;
@@ -36,8 +36,8 @@ pub struct Certificate {
     pub key: Arc<CertifiedKey>,
     /// What clients pin: SHA-256 of the public key.
     pub pin: Pin,
-    /// When the leaf ends.
-    pub expiry: Expiry,
+    /// When the leaf is valid.
+    pub validity: Validity,
     /// Whether it was made by this server, now or on an earlier start.
     pub self_made: bool,
 }
@@ -66,13 +66,6 @@ pub enum CertificateError {
         /// What is wrong.
         problem: String,
     },
-    /// The certificate is not valid now.
-    Dates {
-        /// Its file.
-        path: PathBuf,
-        /// What is wrong, with the dates.
-        problem: String,
-    },
     /// No certificate could be made.
     Make(String),
 }
@@ -83,9 +76,7 @@ impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, error } => write!(f, "cannot use {}: {error}", path.display()),
-            Self::Pem { path, problem } | Self::Dates { path, problem } => {
-                write!(f, "{}: {problem}", path.display())
-            }
+            Self::Pem { path, problem } => write!(f, "{}: {problem}", path.display()),
             Self::Key { path, problem } => write!(f, "key {}: {problem}", path.display()),
             Self::Make(problem) => write!(f, "cannot make a certificate: {problem}"),
         }
@@ -95,34 +86,27 @@ impl fmt::Display for CertificateError {
 /// Loads the certificates, the default one first, making it where the settings say so.
 ///
 /// # Errors
-/// See [`CertificateError`]; nothing is served with a certificate that clients would refuse.
-pub fn obtain(
-    source: &CertificateSource,
-    now: SystemTime,
-) -> Result<Vec<Certificate>, CertificateError> {
+/// See [`CertificateError`]. Its dates are none: the clock that they are compared with may be what is wrong,
+/// and a server that does not start cannot serve when it is right.
+pub fn obtain(source: &CertificateSource) -> Result<Vec<Certificate>, CertificateError> {
     if let CertificateSource::SelfMade { dir, names, .. } = source {
         let PemPair { cert, key } = kept(dir);
         if !exists(&cert)? && !exists(&key)? {
             make(dir, &cert, &key, names)?;
         }
     }
-    load_all(source, now)
+    load_all(source)
 }
 
 /// Loads the certificates that are there.
 ///
 /// # Errors
 /// As [`obtain`].
-pub fn load_all(
-    source: &CertificateSource,
-    now: SystemTime,
-) -> Result<Vec<Certificate>, CertificateError> {
+pub fn load_all(source: &CertificateSource) -> Result<Vec<Certificate>, CertificateError> {
     match source {
-        CertificateSource::Files(pairs) => {
-            pairs.iter().map(|pair| load(pair, now, false)).collect()
-        }
+        CertificateSource::Files(pairs) => pairs.iter().map(|pair| load(pair, false)).collect(),
         CertificateSource::SelfMade { dir, names, asked } => {
-            let certificate = load(&kept(dir), now, true)?;
+            let certificate = load(&kept(dir), true)?;
             if *asked {
                 warn_of_missing(names, &certificate);
             }
@@ -135,10 +119,7 @@ pub fn load_all(
 ///
 /// # Errors
 /// As [`obtain`].
-pub fn check(
-    source: &CertificateSource,
-    now: SystemTime,
-) -> Result<Vec<Certificate>, CertificateError> {
+pub fn check(source: &CertificateSource) -> Result<Vec<Certificate>, CertificateError> {
     match source {
         CertificateSource::SelfMade { dir, names, .. }
             if !exists(&kept(dir).cert)? && !exists(&kept(dir).key)? =>
@@ -147,7 +128,7 @@ pub fn check(
             can_be_made(dir)?;
             Ok(Vec::new())
         }
-        _ => load_all(source, now),
+        _ => load_all(source),
     }
 }
 
@@ -182,97 +163,63 @@ fn warn_of_missing(names: &[String], certificate: &Certificate) {
     }
 }
 
-fn load(
-    PemPair { cert, key }: &PemPair,
-    now: SystemTime,
-    self_made: bool,
-) -> Result<Certificate, CertificateError> {
+fn load(PemPair { cert, key }: &PemPair, self_made: bool) -> Result<Certificate, CertificateError> {
     let chain = read_chain(cert)?;
     let leaf = &chain[0];
-    let pem = |problem: String| CertificateError::Pem {
+    let bad = |problem: String| CertificateError::Pem {
         path: cert.into(),
         problem,
     };
-    let pin = pin_of_der(leaf).map_err(|error| pem(error.to_string()))?;
-    let expiry = check_dates(cert, leaf, now)?;
+    let pin = pin_of_der(leaf).map_err(|error| bad(error.to_string()))?;
+    let validity = Validity::of(leaf).map_err(bad)?;
     for unfit in fitness::problems(leaf) {
         tracing::warn!(file = %cert.display(), "clients that do not pin it refuse this certificate: {unfit}");
     }
-    let private = read_key(key)?;
-    let key = certified_key(chain, private).map_err(|error| CertificateError::Key {
-        path: key.into(),
-        problem: match error {
+    chain::report(cert, &chain);
+    let der = read_key(key)?;
+    let unusable = pem::key_problem(&der);
+    let private = PrivateKeyDer::try_from(der)
+        .map_err(|error| bad_key(key, unusable.clone().unwrap_or(error.into())))?;
+    let certified = certified_key(chain, private).map_err(|error| {
+        let problem = match error {
             rustls::Error::InconsistentKeys(_) => {
                 format!("is not the key of the certificate in {}", cert.display())
             }
-            other => other.to_string(),
-        },
+            other => unusable.unwrap_or(other.to_string()),
+        };
+        bad_key(key, problem)
     })?;
     Ok(Certificate {
         path: cert.clone(),
-        key: Arc::new(key),
+        key: Arc::new(certified),
         pin,
-        expiry,
+        validity,
         self_made,
     })
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let text = read(path)?;
-    let pem = |problem: String| CertificateError::Pem {
+    let found = pem::certificates(&read(path)?).map_err(|problem| CertificateError::Pem {
         path: path.into(),
-        problem,
-    };
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<_, _>>()
-        .map_err(|error| pem(pem_problem(&error)))?;
-    if chain.is_empty() {
-        return Err(pem("holds no PEM certificate".into()));
-    }
-    Ok(chain)
+        problem: problem.to_string(),
+    })?;
+    Ok(found.into_iter().map(|one| one.der.into()).collect())
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
+fn read_key(path: &Path) -> Result<Vec<u8>, CertificateError> {
     let text = read(path)?;
     // A group may read it: that is how a server that is not root gets at certbot's.
     if fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o027 != 0) {
         tracing::warn!(key = %path.display(), "other users of this host may read or change the key: chmod 640");
     }
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| CertificateError::Key {
-        path: path.into(),
-        problem: pem_problem(&error),
-    })
+    pem::private_key(&text).map_err(|problem| bad_key(path, problem.to_string()))
 }
 
-fn check_dates(path: &Path, leaf: &[u8], now: SystemTime) -> Result<Expiry, CertificateError> {
-    let (_, parsed) = X509Certificate::from_der(leaf).map_err(|error| CertificateError::Pem {
+fn bad_key(path: &Path, problem: String) -> CertificateError {
+    CertificateError::Key {
         path: path.into(),
-        problem: error.to_string(),
-    })?;
-    let validity = parsed.validity();
-    let seconds = expiry::unix(now);
-    let dates = |problem| {
-        Err(CertificateError::Dates {
-            path: path.into(),
-            problem,
-        })
-    };
-    if seconds > validity.not_after.timestamp() {
-        return dates(format!(
-            "the certificate expired on {} (by this host's clock); clients would refuse it",
-            validity.not_after
-        ));
+        problem,
     }
-    if seconds < validity.not_before.timestamp() {
-        return dates(format!(
-            "the certificate is not valid before {}; is this host's clock slow?",
-            validity.not_before
-        ));
-    }
-    Ok(Expiry {
-        at: validity.not_after.timestamp(),
-        text: validity.not_after.to_string(),
-    })
 }
 
 /// Makes certificate and key, the key private from its first byte.
@@ -349,8 +296,6 @@ fn always() -> Result<Lifetime, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
-
     use super::*;
 
     #[test]
@@ -374,31 +319,55 @@ mod tests {
             names: vec![name.into()],
             asked: true,
         };
-        let now = SystemTime::now();
         let below = dir.path().join("a/b");
-        assert!(check(&source(below.clone(), "a.example"), now).is_ok());
+        assert!(check(&source(below.clone(), "a.example")).is_ok());
         assert!(!dir.path().join("a").exists());
-        let error = check(&source(below, "no name"), now).unwrap_err();
+        let error = check(&source(below, "no name")).unwrap_err();
         assert!(error.to_string().contains("no name"), "{error}");
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         let blocked = source(file.join("state"), "a.example");
-        let error = check(&blocked, now).unwrap_err();
+        let error = check(&blocked).unwrap_err();
         assert!(error.to_string().starts_with("cannot use /"), "{error}");
-        assert!(obtain(&blocked, now).is_err());
+        assert!(obtain(&blocked).is_err());
     }
 
     #[test]
     fn self_made_certificate_is_valid_whatever_the_clock_says() {
+        use std::time::{Duration, SystemTime};
         let dir = tempfile::tempdir().unwrap();
         let source = CertificateSource::SelfMade {
             dir: dir.path().join("s"),
             names: vec!["localhost".into()],
             asked: false,
         };
-        let first = obtain(&source, SystemTime::UNIX_EPOCH).unwrap();
+        let first = obtain(&source).unwrap();
         let later = SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
-        let second = obtain(&source, later).unwrap();
+        for clock in [SystemTime::UNIX_EPOCH, later] {
+            assert_eq!(first[0].validity.dates(clock), Dates::Good);
+        }
+        let second = obtain(&source).unwrap();
         assert_eq!(first[0].pin, second[0].pin, "made once");
+    }
+
+    #[test]
+    fn certificate_outside_its_dates_is_served_and_told() {
+        use tsq_certs::When;
+        let dir = tempfile::tempdir().unwrap();
+        for (name, from, to) in [("old", -20, -10), ("new", 10, 20)] {
+            let day = |days: i64| When::FromNow(days * 86_400);
+            let lifetime = Lifetime::between(day(from), day(to)).unwrap();
+            let made = make_self_signed(&["a.example".into()], lifetime).unwrap();
+            let (cert, key) = (format!("{name}.pem"), format!("{name}.key"));
+            let (cert, key) = tsq_certs::save(&made, dir.path(), &cert, &key).unwrap();
+            let source = CertificateSource::Files(vec![PemPair { cert, key }]);
+            let loaded = check(&source).unwrap();
+            assert!(
+                loaded[0]
+                    .validity
+                    .warning(std::time::SystemTime::now())
+                    .is_some()
+            );
+        }
     }
 }

@@ -20,6 +20,8 @@ impl Collector for Sources {
         page.lag(&self.shards)?;
         self.connections(&mut page, &counts)?;
         page.limits(&counts)?;
+        self.files(&mut page)?;
+        self.process(&mut page)?;
         if let Some(bytes) = self.memory.resident() {
             let help = "Memory this process holds";
             page.gauge("process_resident_memory", help, Some(&Unit::Bytes), &bytes)?;
@@ -31,6 +33,44 @@ impl Collector for Sources {
 }
 
 impl Sources {
+    fn files(&self, page: &mut Page<'_>) -> fmt::Result {
+        let certificates = self.identities.newest();
+        let mut encoder = page.0.encode_descriptor(
+            "tsq_certificate_expiry_timestamp",
+            "When each certificate that is shown expires, counted from 1970",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?;
+        for one in certificates.iter() {
+            let file = one.path.to_string_lossy();
+            encoder
+                .encode_family(&[("file", file.as_ref())])?
+                .encode_gauge(&one.validity.end())?;
+        }
+        let help = "Attempts to read files again that failed; what was read before stays in force";
+        let failures = [
+            ("certificates", self.failures.certificates.get()),
+            ("client-ca", self.failures.client_ca.get()),
+            ("signing-keys", self.failures.signing_keys.get()),
+        ];
+        page.counters("tsq_reload_failures", help, "files", &failures)
+    }
+
+    fn process(&self, page: &mut Page<'_>) -> fmt::Result {
+        let help = "1; the version of this server";
+        page.0
+            .encode_descriptor("tsq_build_info", help, None, MetricType::Gauge)?
+            .encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?
+            .encode_gauge(&1_u32)?;
+        let help = "When this process began, counted from 1970";
+        page.gauge(
+            "process_start_time",
+            help,
+            Some(&Unit::Seconds),
+            &self.started.unix(),
+        )
+    }
+
     fn connections(&self, page: &mut Page<'_>, counts: &Counts) -> fmt::Result {
         let shared = &self.shared;
         page.gauge(
@@ -43,7 +83,7 @@ impl Sources {
         page.gauge("tsq_half_open_connections", help, None, &shared.half_open())?;
         page.counter("tsq_handshakes", "Handshakes completed", counts.handshakes)?;
         let help = "Sessions taken up again instead of a full handshake";
-        page.counter("tsq_resumptions", help, self.resumed.count())?;
+        page.counter("tsq_resumptions", help, self.issued.resumed())?;
         let help = "Connections ended, by whom or what";
         let ends = [
             ("client", counts.closed_by_client),
@@ -52,6 +92,8 @@ impl Sources {
             ("server", counts.closed_by_server),
         ];
         page.counters("tsq_connections_closed", help, "reason", &ends)?;
+        let help = "Connections closed because the client's certificate counts no more";
+        page.counter("tsq_client_certificates_withdrawn", help, counts.withdrawn)?;
         let help = "Attempts asked to come again with a token (Retry)";
         page.counter("tsq_retries", help, counts.retried)
     }
@@ -214,14 +256,16 @@ pub(super) mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use tsq_net::tls::Resumed;
+    use tsq_net::tls::Issued;
 
-    use super::super::{Memory, Metrics};
+    use super::super::{Memory, Metrics, Started};
     use super::*;
+    use crate::certificate::{self, Certificate, Identities};
     use crate::limits::{Limits, Shared};
     use crate::log::Lost;
     use crate::newest::Newest;
     use crate::own_clock::Overrides;
+    use crate::settings::CertificateSource;
 
     /// Those of two shards: one has answered 5 datagrams and dropped 7, the other has answered one.
     pub(in crate::metrics) fn metrics(good: bool) -> Metrics {
@@ -239,11 +283,24 @@ pub(super) mod tests {
         Metrics::new(Sources {
             shards: vec![Arc::new(one), Arc::new(other)],
             shared: Arc::new(Shared::new(&Limits::NONE)),
-            resumed: Resumed::default(),
+            issued: Issued::default(),
             clock: Newest::new(OwnClock::picture(None, None, &overrides)),
             memory: Memory::own(),
             log: Lost::default(),
+            identities: Identities::new(vec![certificate()]),
+            failures: Arc::default(),
+            started: Started::now(),
         })
+    }
+
+    fn certificate() -> Certificate {
+        let dir = tempfile::tempdir().unwrap();
+        let source = CertificateSource::SelfMade {
+            dir: dir.path().into(),
+            names: vec!["localhost".into()],
+            asked: true,
+        };
+        certificate::obtain(&source).unwrap().remove(0)
     }
 
     #[test]

@@ -18,7 +18,12 @@ pub(super) fn answer(head: &[u8], metrics: &Metrics) -> Option<Vec<u8>> {
         Some((method @ ("GET" | "HEAD"), path)) => {
             let with_body = method == "GET";
             match path.split('?').next() {
-                Some("/metrics") => response("200 OK", OPEN_METRICS, &metrics.text(), with_body),
+                Some("/metrics") if wants_open_metrics(head) => {
+                    response("200 OK", OPEN_METRICS, &metrics.text(), with_body)
+                }
+                Some("/metrics") => {
+                    response("200 OK", PROMETHEUS, &metrics.plain_text(), with_body)
+                }
                 Some("/healthz") if metrics.is_good() => {
                     response("200 OK", PLAIN, "ok\n", with_body)
                 }
@@ -54,6 +59,30 @@ fn request_line(head: &[u8]) -> Option<(&str, &str)> {
     (version.starts_with("HTTP/1.") && words.next().is_none()).then_some((method, target))
 }
 
+/// Whether the request asks for OpenMetrics at least as much as for plain text. Who does not care, as a person with
+/// curl and a tool behind it, gets the older format, as everywhere.
+fn wants_open_metrics(head: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let ranges = head
+        .split("\r\n")
+        .filter_map(|line| line.strip_prefix("accept:"))
+        .flat_map(|value| value.split(','));
+    let (mut open, mut plain) = (0.0_f32, 0.0_f32);
+    for range in ranges {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let weight = parts
+            .find_map(|part| part.strip_prefix("q="))
+            .map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
+        match kind {
+            "application/openmetrics-text" => open = open.max(weight),
+            "text/plain" => plain = plain.max(weight),
+            _ => {}
+        }
+    }
+    open > 0.0 && open >= plain
+}
+
 fn response(status: &str, kind: &str, body: &str, with_body: bool) -> Vec<u8> {
     let length = body.len();
     let head = format!(
@@ -64,6 +93,7 @@ fn response(status: &str, kind: &str, body: &str, with_body: bool) -> Vec<u8> {
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[cfg(test)]
@@ -77,6 +107,42 @@ mod tests {
         let answer = answer(head.as_bytes(), &metrics(true)).expect(head);
         let text = String::from_utf8(answer).unwrap();
         text.split("\r\n").next().unwrap().replace("HTTP/1.1 ", "")
+    }
+
+    #[test]
+    fn scraper_gets_the_format_it_asks_for() {
+        for (accept, open) in [
+            ("", false),
+            ("Accept: */*\r\n", false),
+            ("Accept: text/plain\r\n", false),
+            ("accept: text/plain;version=0.0.4\r\n", false),
+            ("Accept: application/openmetrics-text\r\n", true),
+            (
+                "ACCEPT: application/openmetrics-text; version=1.0.0; q=0\r\n",
+                false,
+            ),
+            (
+                "Accept: application/openmetrics-text;q=0.2, text/plain;q=0.5\r\n",
+                false,
+            ),
+            // As Prometheus 2.50 asks.
+            (
+                "Accept: application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;\
+                 q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2\r\n",
+                true,
+            ),
+        ] {
+            let head = format!("GET /metrics HTTP/1.1\r\n{accept}\r\n");
+            let answer = answer(head.as_bytes(), &metrics(true)).unwrap();
+            let text = String::from_utf8(answer).unwrap();
+            let kind = text
+                .split("\r\n")
+                .find(|line| line.starts_with("Content-Type"))
+                .unwrap();
+            assert_eq!(kind.contains("openmetrics"), open, "{accept}{kind}");
+            assert_eq!(kind.contains("version=0.0.4"), !open, "{accept}{kind}");
+            assert_eq!(text.ends_with("# EOF\n"), open, "{accept}");
+        }
     }
 
     #[test]

@@ -1,30 +1,37 @@
 //! What the server is doing, for those who run it.
 //!
 //! * [`Metrics`] sums up the counters of all shards. Nothing is counted for it twice, and no shard waits for it.
-//! * [`Responder`] tells it over HTTP: `/metrics` in the OpenMetrics text format, `/healthz` in a word.
+//! * [`Responder`] tells it over HTTP: `/metrics` in the OpenMetrics or the older text format, `/healthz` in a word.
 //! * SIGUSR1 writes the same into the log, in a line.
 //!
 //! Nothing here holds an address, a name or a nonce of a client's.
 
 mod families;
 mod http;
+mod limit_log;
 mod memory;
 mod responder;
+mod started;
+mod text;
 
 use std::fmt;
 use std::sync::Arc;
 
-use prometheus_client::encoding::text;
+use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use tsq_net::tls::Resumed;
+use tsq_net::tls::Issued;
 
+use crate::certificate::Identities;
 use crate::counts::{Counters, Counts};
 use crate::limits::Shared;
 use crate::log::Lost;
 use crate::newest::Newest;
 use crate::own_clock::OwnClock;
+use crate::reload::Failures;
+pub use limit_log::LimitLog;
 pub use memory::Memory;
 pub use responder::Responder;
+pub use started::Started;
 
 /// Where the numbers are.
 pub struct Metrics {
@@ -39,14 +46,20 @@ pub struct Sources {
     pub shards: Vec<Arc<Counters>>,
     /// What all shards have together.
     pub shared: Arc<Shared>,
-    /// Sessions that were resumed.
-    pub resumed: Resumed,
+    /// Sessions that may be, and were, resumed.
+    pub issued: Issued,
     /// What our clock is worth.
     pub clock: Arc<Newest<OwnClock>>,
     /// What we take of the host's memory.
     pub memory: Memory,
     /// Log lines that nobody read.
     pub log: Lost,
+    /// The certificates shown.
+    pub identities: Arc<Identities>,
+    /// Files that could not be read again.
+    pub failures: Arc<Failures>,
+    /// When we began.
+    pub started: Started,
 }
 
 impl Metrics {
@@ -62,8 +75,18 @@ impl Metrics {
     pub fn text(&self) -> String {
         let mut text = String::new();
         // A String takes whatever is written.
-        let _ = text::encode(&mut text, &self.registry);
+        let _ = encode(&mut text, &self.registry);
         text
+    }
+
+    /// The same in the text format 0.0.4 of Prometheus, which is older and read by everything.
+    pub fn plain_text(&self) -> String {
+        text::plain(&self.text())
+    }
+
+    /// What was turned away until now, by the option's name.
+    pub fn over_limits(&self) -> Vec<(&'static str, u64)> {
+        self.sources.counts().by_limit().to_vec()
     }
 
     /// Whether clients get good time here, as far as this host knows.
@@ -79,7 +102,7 @@ impl Metrics {
             connections = self.sources.shared.connections(),
             half_open = self.sources.shared.half_open(),
             handshakes = counts.handshakes,
-            resumed = self.sources.resumed.count(),
+            resumed = self.sources.issued.resumed(),
             datagrams = counts.datagrams,
             streams = counts.streams,
             refused = counts.refused(),

@@ -280,7 +280,10 @@ mod tests {
     #[test]
     fn scraper_gets_all_in_one_answer() {
         let responder = start();
-        let text = ask(responder.address(), b"GET /metrics HTTP/1.1\r\n\r\n");
+        let text = ask(
+            responder.address(),
+            b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\n\r\n",
+        );
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
