@@ -216,5 +216,17 @@ fn stratum_that_will_not_be_told_is_warned_of() {
         .iter()
         .any(|line| line.contains("are told only while"));
     assert_eq!(warned, unkept, "{lines:#?}");
+    // Both name the remedy, and so does the check beforehand.
+    let mut command = std::process::Command::new(tsq_interop::bin("tsq-server"));
+    command.args(["--check", "--state-dir"]).arg(state.path());
+    let checked = tsq_interop::run(command, limit);
+    assert_eq!(checked.code, Some(0), "{checked:#?}");
+    let remedy = "--serve-unsynchronised serves it";
+    assert_eq!(checked.stderr.contains(remedy), unkept, "{checked:#?}");
+    assert_eq!(
+        lines.iter().any(|line| line.contains(remedy)),
+        unkept,
+        "{lines:#?}"
+    );
     assert_eq!(server.terminate().code(), Some(0));
 }

@@ -47,8 +47,12 @@ fn parse_text<A: Options>(text: &str) -> Result<Vec<Set>, Mistake> {
     for (key, value) in table.get_ref() {
         let arg = option::<A>(&command, key.get_ref()).map_err(|problem| Mistake {
             span: key.span(),
-            problem,
+            problem: match value.get_ref() {
+                DeValue::Table(inside) => of_a_table(&command, key.get_ref(), inside, problem),
+                _ => problem,
+            },
         })?;
+        in_the_wrong_table(&command, key.get_ref(), value)?;
         for (word, span) in words(arg, value)? {
             check::<A>(&word).map_err(|problem| Mistake { span, problem })?;
             sets.push(Set {
@@ -62,14 +66,54 @@ fn parse_text<A: Options>(text: &str) -> Result<Vec<Set>, Mistake> {
     Ok(sets)
 }
 
+/// A table of a name that is no option's: who writes one has keys in mind that exist.
+fn of_a_table(command: &Command, name: &str, inside: &DeTable<'_>, problem: String) -> String {
+    match inside
+        .keys()
+        .find(|key| long(command, key.get_ref()).is_some())
+    {
+        Some(key) => format!(
+            "unknown table [{name}]: keys such as {} stand alone, before the first [table]",
+            key.get_ref()
+        ),
+        None => problem,
+    }
+}
+
+/// A key below the header of a table belongs to that table, however far down it stands and whatever was meant.
+fn in_the_wrong_table(
+    command: &Command,
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<(), Mistake> {
+    let DeValue::Table(inside) = value.get_ref() else {
+        return Ok(());
+    };
+    match inside
+        .keys()
+        .find(|key| long(command, key.get_ref()).is_some())
+    {
+        Some(key) => Err(Mistake {
+            span: key.span(),
+            problem: format!(
+                "{key} is an option, and below [{name}] it would be none: move it before the first [table] (if it is \
+                 meant to belong to {name}, write {name} = [\"{key}=...\"] up there)",
+                key = key.get_ref()
+            ),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn long<'c>(command: &'c Command, key: &str) -> Option<&'c Arg> {
+    command.get_arguments().find(|arg| name(arg) == key)
+}
+
 fn option<'c, A: Options>(command: &'c Command, key: &str) -> Result<&'c Arg, String> {
     if A::FLAGS_ONLY.contains(&key) {
         return Err(format!("{key} belongs on the command line, not in a file"));
     }
-    command
-        .get_arguments()
-        .find(|arg| name(arg) == key)
-        .ok_or_else(|| unknown::<A>(key))
+    long(command, key).ok_or_else(|| unknown::<A>(key))
 }
 
 /// An option's key: its flag without dashes, or what a value without a flag is called.

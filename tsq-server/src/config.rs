@@ -88,6 +88,23 @@ mod tests {
             ("listen = [\n", (1, 11), "array"),
             ("\nstratm = 2\n", (2, 1), "did you mean stratum?"),
             ("frobnicate = 2\n", (1, 1), "unknown key"),
+            (
+                "max_connections = 2\n",
+                (1, 1),
+                "did you mean max-connections?",
+            ),
+            ("client_ca = \"x\"\n", (1, 1), "did you mean client-ca?"),
+            ("no_chrony = true\n", (1, 1), "did you mean no-chrony?"),
+            (
+                "[annotate]\nsite = \"x\"\nmetrics = \"127.0.0.1:1\"\n",
+                (3, 1),
+                "metrics is an option",
+            ),
+            (
+                "[server]\nlisten = \"127.0.0.1:1\"\n",
+                (1, 2),
+                "unknown table [server]",
+            ),
             ("stratum = 16\n", (1, 11), "16 is not in 1..=15"),
             (
                 "stratum = \"2\"\n",

@@ -18,7 +18,7 @@ use crate::listen::{self, Listener, Served};
 use crate::log::Log;
 use crate::metrics::{Memory, Metrics, Responder, Sources, Started};
 use crate::notify;
-use crate::own_clock::{Watch, report as report_clock};
+use crate::own_clock::{self, Watch, report as report_clock};
 use crate::reload::{self, LoadError, Reload};
 use crate::sandbox::Sandbox;
 use crate::service::Service;
@@ -151,9 +151,10 @@ pub fn run(loaded: &Loaded, log: &Log) -> Result<(), RunError> {
     }
     if args.check {
         reload::check(&settings).map_err(RunError::Load)?;
+        let memory = settings.memory_bound();
+        own_clock::look_once(settings.asking);
         return print(&format!(
-            "configuration, certificate and keys are good; memory: at most {}\n",
-            settings.memory_bound()
+            "configuration, certificate and keys are good; memory: at most {memory}\n"
         ));
     }
     match run_with(settings, log) {

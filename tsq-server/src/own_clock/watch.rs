@@ -47,12 +47,7 @@ impl Watch {
     /// # Errors
     /// No thread could be made, or no file descriptors are left.
     pub fn start(asking: Asking, signals: &Signals) -> std::io::Result<Self> {
-        let mut look = Look {
-            holdover: Holdover::new(asking.holdover),
-            asking,
-            tracking: None,
-            clocks: ClockPair::read(),
-        };
+        let mut look = Look::new(asking);
         let shared = Shared::new(look.now());
         let (end, ended) = channel();
         let theirs = Arc::clone(&shared);
@@ -108,7 +103,22 @@ struct Look {
     clocks: ClockPair,
 }
 
+/// Looks once and says what there is to say, for who only checks.
+pub(crate) fn look_once(asking: Asking) {
+    let holdover = asking.holdover;
+    report(&Look::new(asking).now(), holdover);
+}
+
 impl Look {
+    fn new(asking: Asking) -> Self {
+        Self {
+            holdover: Holdover::new(asking.holdover),
+            asking,
+            tracking: None,
+            clocks: ClockPair::read(),
+        }
+    }
+
     fn until(&mut self, ended: &Receiver<()>, shared: &Shared) {
         let mut chrony_due = Instant::now() + CHRONY_EVERY;
         while ended.recv_timeout(KERNEL_EVERY) == Err(RecvTimeoutError::Timeout) {
@@ -189,7 +199,10 @@ pub(crate) fn report(picture: &OwnClock, holdover: Duration) {
         );
     } else {
         let lack = picture.lack.unwrap_or(Lack::Keeper);
-        tracing::warn!("this host's clock is not synchronised, clients are told stratum 0: {lack}");
+        tracing::warn!(
+            "this host's clock is not synchronised, clients are told stratum 0: {lack}; --serve-unsynchronised \
+             serves it as good all the same"
+        );
     }
 }
 
