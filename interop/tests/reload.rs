@@ -289,6 +289,43 @@ fn unusable_files_keep_the_old_certificate_and_are_told_of() {
 }
 
 #[test]
+fn folder_that_took_anothers_place_is_told_with_the_sandbox_and_the_remedy() {
+    let (certs, folder) = (Certs::new(), tempfile::tempdir().unwrap());
+    let live = folder.path().join("live");
+    let made = certs.server("made", "127.0.0.1", &[]);
+    let fill = || {
+        fs::create_dir(&live).unwrap();
+        put(&made.cert, &live.join("cert.pem"));
+        put(&made.key, &live.join("key.pem"));
+    };
+    fill();
+    let (cert, key) = (
+        path(&folder, "live/cert.pem"),
+        path(&folder, "live/key.pem"),
+    );
+    let metrics = ["--metrics", "127.0.0.1:0"];
+    let server = Server::start(&[&["--cert", &cert, "--key", &key][..], &metrics].concat());
+    let failures = "tsq_reload_failures_total{files=\"certificates\"}";
+    assert_eq!(server.metric(failures), 0.0);
+    fs::rename(&live, folder.path().join("before")).unwrap();
+    fill();
+    hangup(&server);
+    let lines = server.process().lines();
+    if lines.iter().any(|line| line.contains("files=\"confined")) {
+        wait_for_lines(
+            &server,
+            "sandbox opened the folders that were there at its start",
+            1,
+        );
+        assert!(server.metric(failures) >= 1.0);
+        hangup(&server);
+        wait_for_lines(&server, "restart the server", 2);
+    } else {
+        wait_for_lines(&server, READ, 1);
+    }
+}
+
+#[test]
 fn certificate_that_expires_soon_is_warned_of_at_the_start() {
     let certs = Certs::new();
     for (days, warned) in [("5", true), ("20", false)] {

@@ -26,6 +26,8 @@ pub mod certificate;
 pub mod config;
 pub mod counts;
 pub mod departures;
+#[cfg(test)]
+mod documented;
 #[cfg(debug_assertions)]
 mod faults;
 pub mod limits;

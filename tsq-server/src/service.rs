@@ -264,7 +264,7 @@ impl Service {
         let engine = &self.engine;
         self.standing.refresh(|| engine.ids());
         for _ in 0..JUDGED_A_TURN {
-            let Some(conn) = self.standing.next() else {
+            let Some(conn) = self.standing.take_next() else {
                 return;
             };
             self.judge(Instant::now(), conn);
@@ -575,4 +575,20 @@ fn since(t2: HostTime) -> u64 {
         .as_unix_nanos()
         .saturating_sub(t2.as_unix_nanos());
     u64::try_from(lag).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documented::in_words;
+
+    #[test]
+    fn page_for_operators_has_these_numbers() {
+        in_words(&format!("({JUDGED_A_TURN} at each turn of a thread)"));
+        in_words(&format!(
+            "none has asked for {} s, at most {} s",
+            LEAVE_QUIET.as_secs(),
+            LEAVE_LIMIT.as_secs()
+        ));
+    }
 }

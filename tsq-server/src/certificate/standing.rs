@@ -53,7 +53,7 @@ impl Standing {
     }
 
     /// The next connection to judge.
-    pub fn next(&mut self) -> Option<ConnId> {
+    pub fn take_next(&mut self) -> Option<ConnId> {
         self.waiting.pop()
     }
 

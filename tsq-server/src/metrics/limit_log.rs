@@ -75,4 +75,10 @@ mod tests {
         let again = look(605, 23, 1);
         assert!(again[0].contains("turned 20 away since"), "{again:?}");
     }
+
+    #[test]
+    fn page_for_operators_has_this_number() {
+        let minutes = AT_MOST_EVERY.as_secs() / 60;
+        crate::documented::in_words(&format!("at most every {minutes} min for each"));
+    }
 }

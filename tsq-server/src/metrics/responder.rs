@@ -329,4 +329,13 @@ mod tests {
         let text = ask(second.address(), b"GET /healthz HTTP/1.1\r\n\r\n");
         assert!(text.ends_with("ok\n"), "{text}");
     }
+
+    #[test]
+    fn page_for_operators_has_these_numbers() {
+        crate::documented::in_words(&format!(
+            "At most {MAX_CLIENTS} scrapers are served at once, {} s and {} bytes for each",
+            PATIENCE.as_secs(),
+            http::MAX_HEAD
+        ));
+    }
 }

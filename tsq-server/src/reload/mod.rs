@@ -136,6 +136,10 @@ impl Reload {
 
     /// Reads everything again, changed or not; true if the serving threads have something to see to.
     pub fn now(&mut self) -> bool {
+        // Who asks is to be answered, also with what was told before.
+        self.certificate_files.are_good();
+        self.client_files.are_good();
+        self.key_files.are_good();
         self.read_certificates();
         let changed = self.read_clients();
         self.read_keys();
@@ -306,3 +310,16 @@ fn report_keys(keys: &SigningKeys) {
 pub const EVERY: Duration = Duration::from_secs(2);
 
 const DAY: Duration = Duration::from_secs(86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documented::in_words;
+
+    #[test]
+    fn page_for_operators_has_these_numbers() {
+        in_words(&format!("have then rested for {} s", EVERY.as_secs()));
+        let days = certificate::SOON.as_secs() / 86_400;
+        in_words(&format!("from {days} days before its end"));
+    }
+}
