@@ -146,7 +146,13 @@ fn shipped_sample_is_good_as_it_is_and_with_all_that_it_shows() {
     let text = fs::read_to_string(sample).unwrap();
     let outcome = Config::new(&text).check();
     assert_ended(&outcome, 0, "");
-    assert_eq!(outcome.stderr, "", "a sample must not be warned of");
+    // A test machine's clock may be kept by nobody, which is no fault of the sample's.
+    let told: Vec<&str> = outcome
+        .stderr
+        .lines()
+        .filter(|line| !line.contains("this host's clock is"))
+        .collect();
+    assert_eq!(told, [""; 0], "a sample must not be warned of");
     // What is shown names files that are not there: that is all that may be wrong.
     let shown: String = text
         .lines()

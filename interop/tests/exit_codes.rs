@@ -71,7 +71,7 @@ fn wrong_usage_exits_2_with_a_reason_and_sends_nothing() {
             &[&address, "--ca", "/nonexistent/ca.pem"],
             "/nonexistent/ca.pem",
         ),
-        (&[&address, "--ca", empty], "it is empty"),
+        (&[&address, "--ca", empty], "no PEM section"),
         (&[&address, "--max-offset", "soon"], "--max-offset"),
     ] {
         let outcome = Adjtime::run(words);

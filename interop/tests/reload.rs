@@ -223,7 +223,7 @@ fn files_may_be_written_over([cert, key]: [&str; 2], beside: Option<&str>) {
     let whole = fs::read(&second.cert).unwrap();
     // A renewal that is stopped in the middle: what is there is not served, and said to be wrong.
     fs::write(&cert, &whole[..whole.len() / 2]).unwrap();
-    wait_for_lines(&server, "it ends in the middle", 1);
+    wait_for_lines(&server, "the file ends in the middle", 1);
     fs::write(&cert, &whole).unwrap();
     wait_for_lines(&server, "is not the key of the certificate", 1);
     let report = ask(&server, &["--pin", &pin(&first)]);
@@ -311,7 +311,10 @@ fn folder_that_took_anothers_place_is_told_with_the_sandbox_and_the_remedy() {
     fill();
     hangup(&server);
     let lines = server.process().lines();
-    if lines.iter().any(|line| line.contains("files=\"confined")) {
+    if lines
+        .iter()
+        .any(|line| line.contains("confined (landlock)"))
+    {
         wait_for_lines(
             &server,
             "sandbox opened the folders that were there at its start",
