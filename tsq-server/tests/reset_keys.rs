@@ -27,6 +27,7 @@ fn reset_of_one_address_ends_no_connection_of_another() {
     let config = Arc::new(config());
     let limits = Limits::NONE;
     let served = Served {
+        clients: None,
         config: Arc::clone(&config),
         secret: secret.clone(),
         teller: Teller::vouching(),
