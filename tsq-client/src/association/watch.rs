@@ -123,12 +123,12 @@ impl Association {
 }
 
 /// What nobody is silent for who hears us: four times what a query waits, which is twice the round trip; and not less
-/// than a slow server may take.
+/// than the half second that a slow server may take for its answers: they count for their own queries alone.
 fn silence(round_trip: Duration) -> Duration {
     (asking::patience(round_trip) * 4).max(LEAST_SILENCE)
 }
 
-const LEAST_SILENCE: Duration = Duration::from_millis(250);
+const LEAST_SILENCE: Duration = Duration::from_millis(700);
 
 /// Attempts beside a silent connection, each after twice the silence of the one before.
 const MOST_BESIDE: u32 = 3;
