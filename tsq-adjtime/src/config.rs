@@ -140,13 +140,11 @@ mod tests {
         let sample = include_str!("../../packaging/tsq-adjtime.toml");
         load(sample, &[]).unwrap();
         for line in sample.lines().filter_map(|line| line.strip_prefix("# ")) {
-            if line
+            let is_key = line
                 .split_once(" = ")
-                .is_some_and(|(key, _)| !key.contains(' '))
-            {
-                if let Err(error @ ConfigError::At { .. }) = load(line, &["a"]) {
-                    panic!("{error}");
-                }
+                .is_some_and(|(key, _)| !key.contains(' '));
+            if is_key && let Err(error @ ConfigError::At { .. }) = load(line, &["a"]) {
+                panic!("{error}");
             }
         }
     }

@@ -31,7 +31,7 @@ fn of_section(section: &Section, ours: bool) -> Vec<String> {
             let points = verdict.figure.unit == "%";
             match verdict.winner() {
                 Winner::Ours(by) if ours => {
-                    factors.extend((by.is_finite() && !points).then_some(by))
+                    factors.extend((by.is_finite() && !points).then_some(by));
                 }
                 Winner::Theirs(by) if !ours => {
                     factors.extend((by.is_finite() && !points).then_some(by));
