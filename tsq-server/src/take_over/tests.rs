@@ -215,7 +215,6 @@ fn name_that_lets_nobody_in_is_no_reason_not_to_start() {
 
 #[test]
 fn signal_to_end_ends_every_wait_for_the_other_process() {
-    let signals = Signals::none().unwrap();
     let (full, silent) = (
         "127.0.0.1:4".parse().unwrap(),
         "127.0.0.1:5".parse().unwrap(),
@@ -231,18 +230,22 @@ fn signal_to_end_ends_every_wait_for_the_other_process() {
     let (stream, _other_end) = UnixStream::pair().unwrap();
     group.take_over().unwrap();
     let offer = Offer::of(group, ServerSecret::random().unwrap(), stream);
-    std::thread::scope(|scope| {
-        let asking = [full, silent].map(|address| {
-            let signals = &signals;
-            scope.spawn(move || patient.ask(address, signals).map(drop))
-        });
-        let accepting = scope.spawn(|| offer.accept(&signals).map(drop));
-        drop(signals.ender().unwrap());
-        for waiting in asking.into_iter().chain([accepting]) {
-            let error = waiting.join().unwrap().unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::Interrupted, "{error}");
-        }
+    // One waits for its signals, as the main thread does.
+    ended_by_a_signal(|signals| patient.ask(full, signals).map(drop));
+    ended_by_a_signal(|signals| patient.ask(silent, signals).map(drop));
+    ended_by_a_signal(|signals| offer.accept(signals).map(drop));
+}
+
+#[track_caller]
+fn ended_by_a_signal(wait: impl FnOnce(&Signals) -> io::Result<()> + Send) {
+    let signals = Signals::none().unwrap();
+    let ender = signals.ender().unwrap();
+    let error = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait(&signals).unwrap_err());
+        drop(ender);
+        waiting.join().unwrap()
     });
+    assert_eq!(error.kind(), io::ErrorKind::Interrupted, "{error}");
 }
 
 #[test]
