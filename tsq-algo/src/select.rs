@@ -1,5 +1,7 @@
 use std::fmt;
 
+use tsq_proto::words::Count;
+
 use crate::combine::{agree, centre, outlies, pick, reach, within_most};
 use crate::{Candidate, Combined, Disagreement, Limits, Rules, SourceEstimate, Verdict};
 
@@ -275,13 +277,13 @@ impl fmt::Display for NoSelection {
             }
             Self::Unauthenticated { sources } => write!(
                 f,
-                "only {sources} server{} answered, and not authenticated",
-                if *sources == 1 { "" } else { "s" }
+                "only {} answered, and not authenticated",
+                Count(*sources, "server")
             ),
             Self::NoneTrusted { sources } => write!(
                 f,
-                "no server marked --trust can be used, and the {sources} other{} may not vote",
-                if *sources == 1 { "" } else { "s" }
+                "no server marked --trust can be used, and the {} may not vote",
+                Count(*sources, "other")
             ),
             Self::MixedTimescales { of } => write!(
                 f,
@@ -290,8 +292,8 @@ impl fmt::Display for NoSelection {
             Self::Disagreement(disagreement) => disagreement.fmt(f),
             Self::TooFew { agreeing, needed } => write!(
                 f,
-                "only {agreeing} server{} agree{}, {needed} are needed (--min-sources)",
-                if *agreeing == 1 { "" } else { "s" },
+                "only {} agree{}, {needed} are needed (--min-sources)",
+                Count(*agreeing, "server"),
                 if *agreeing == 1 { "s" } else { "" },
             ),
         }
@@ -382,7 +384,7 @@ mod tests {
         assert_eq!(verdicts(&all), expected);
         let selection = select(&unfit, &Rules::default());
         assert_eq!(selection.combined, Err(NoSelection::NoneFit { of: 4 }));
-        assert!(selection.verdicts[2].to_string().contains("1.501s"));
+        assert!(selection.verdicts[2].to_string().contains("wrong by 1.6 s"));
     }
 
     #[test]

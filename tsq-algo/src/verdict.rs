@@ -2,6 +2,8 @@ use std::fmt;
 use std::time::Duration;
 
 use tsq_proto::Offset;
+use tsq_proto::time::Span;
+use tsq_proto::words::Foreign;
 
 /// What became of a source, and the numbers behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +96,8 @@ impl fmt::Display for Verdict {
             Self::Refines => f.write_str("used inside the bound of those that are authenticated"),
             Self::Outlier { by } => write!(
                 f,
-                "outlier: agrees, but {by:?} from what the others allow by their own bounds"
+                "outlier: agrees, but {} from what the others allow by their own bounds",
+                Span(*by)
             ),
             Self::Outranked => f.write_str("agrees; a preferred server is used"),
             Self::Falseticker { by } => write!(f, "falseticker: {by} from the majority"),
@@ -104,22 +107,68 @@ impl fmt::Display for Verdict {
             }
             Self::Unsynchronised => f.write_str("unsynchronised, by its own word"),
             Self::Stale { age, limit } => {
-                write!(f, "stale: its last sample is {age:?} old, limit {limit:?}")
+                let (age, limit) = (beyond(*age), Span(*limit));
+                write!(f, "stale: its last sample is {age} old, limit {limit}")
             }
             Self::Distant { distance, limit } => write!(
                 f,
-                "distant: may be wrong by {distance:?} (half its delay and its server's own error), limit {limit:?}"
+                "distant: may be wrong by {} (half its delay and its server's own error), limit {}",
+                beyond(*distance),
+                Span(*limit)
             ),
             Self::Jittery { jitter, limit } => {
-                write!(f, "jittery: standard deviation {jitter:?}, limit {limit:?}")
+                let (jitter, limit) = (beyond(*jitter), Span(*limit));
+                write!(f, "jittery: standard deviation {jitter}, limit {limit}")
             }
             Self::OtherTimescale { smear: Some(smear) } => write!(
                 f,
-                "not used: smears leap seconds ({smear}), and most others do not do so"
+                "not used: smears leap seconds ({}), and most others do not do so",
+                Foreign(smear)
             ),
             Self::OtherTimescale { smear: None } => {
                 f.write_str("not used: does not smear leap seconds, and most others do")
             }
         }
+    }
+}
+
+/// What is past a limit must not look as if it were the limit.
+fn beyond(length: Duration) -> Span {
+    Span(length).rounded_up()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_have_the_units_of_all_other_output() {
+        let (short, long) = (Duration::from_nanos(56_400), Duration::from_secs(3));
+        for verdict in [
+            Verdict::Outlier { by: short },
+            Verdict::Stale {
+                age: short,
+                limit: long,
+            },
+            Verdict::Distant {
+                distance: short,
+                limit: long,
+            },
+            Verdict::Jittery {
+                jitter: short,
+                limit: long,
+            },
+        ] {
+            let words = verdict.to_string();
+            assert!(words.contains("56.4 us"), "{words}");
+            assert!(words.is_ascii(), "{words}");
+        }
+    }
+
+    #[test]
+    fn smear_that_a_server_tells_is_escaped() {
+        let smear = Some("\u{1b}]0;x\u{7}\u{202e}".to_string());
+        let words = Verdict::OtherTimescale { smear }.to_string();
+        assert!(words.contains("(\\u{1b}]0;x\\u{7}\\u{202e})"), "{words}");
     }
 }

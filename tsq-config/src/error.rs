@@ -2,6 +2,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use tsq_proto::words::Foreign;
+
 /// Why there are no options to run with.
 #[derive(Debug)]
 pub enum ConfigError {
@@ -57,7 +59,12 @@ impl fmt::Display for ConfigError {
                 path,
                 place: Place { line, column },
                 problem,
-            } => write!(f, "{}:{line}:{column}: {problem}", path.display()),
+            } => write!(
+                f,
+                "{}:{line}:{column}: {}",
+                path.display(),
+                Foreign(problem)
+            ),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::num::ParseIntError;
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
@@ -183,16 +184,13 @@ fn word(arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<(String, Range<usize>
     let expected = Expected::of(arg);
     let text = match (expected, value.get_ref()) {
         (Expected::Text | Expected::Pair, DeValue::String(text)) => text.to_string(),
-        (Expected::Number, DeValue::Integer(number)) => {
+        (Expected::Time, DeValue::String(text)) => text.to_string(),
+        (Expected::Number | Expected::Time, DeValue::Integer(number)) => {
             i128::from_str_radix(number.as_str(), number.radix())
                 .map_err(|_| mistake(value, "the number is too large"))?
                 .to_string()
         }
-        (Expected::Number, DeValue::Float(number)) => number.as_str().to_string(),
-        // "none", or a time with its unit, where such a word may stand for the number.
-        (Expected::Number, DeValue::String(text)) if text.parse::<f64>().is_err() => {
-            text.to_string()
-        }
+        (Expected::Number | Expected::Time, DeValue::Float(number)) => number.as_str().to_string(),
         (_, other) => return Err(mistake(value, &expected.instead_of(other))),
     };
     let word = match arg.get_long() {
@@ -257,6 +255,8 @@ fn whole_number<A: Options>(word: &str) -> String {
 pub(crate) enum Expected {
     Switch,
     Number,
+    /// A number in the unit of the option, or a text with its unit.
+    Time,
     Text,
     /// Pairs of key and value.
     Pair,
@@ -270,6 +270,8 @@ impl Expected {
             Self::Switch
         } else if is(&[TypeId::of::<(String, String)>()]) {
             Self::Pair
+        } else if is(&[TypeId::of::<Duration>()]) {
+            Self::Time
         } else if is(&numbers()) {
             Self::Number
         } else {
@@ -281,6 +283,7 @@ impl Expected {
         let expected = match self {
             Self::Switch => "true or false",
             Self::Number => "a number",
+            Self::Time => "a number or a string such as \"10s\"",
             Self::Text | Self::Pair => "a string",
         };
         let found = match found {

@@ -48,11 +48,11 @@ fn value(arg: &Arg, matches: &ArgMatches) -> Option<Value> {
 
 fn typed(text: &str, expected: Expected) -> Value {
     let number = match expected {
-        Expected::Number => text.parse().map(Value::Integer).ok(),
+        Expected::Number | Expected::Time => text.parse().map(Value::Integer).ok(),
         _ => None,
     };
     let float = match expected {
-        Expected::Number => text.parse().map(Value::Float).ok(),
+        Expected::Number | Expected::Time => text.parse().map(Value::Float).ok(),
         _ => None,
     };
     number

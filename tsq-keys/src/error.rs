@@ -2,6 +2,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use tsq_proto::words::Foreign;
+
 /// Why a key file cannot be used. Never shows a secret.
 #[derive(Debug)]
 pub struct Error {
@@ -94,7 +96,7 @@ impl fmt::Display for Problem {
                 f,
                 "holds a secret that others may read or change (mode {mode:04o}); run chmod 600 on it"
             ),
-            Self::Malformed { line, reason } => write!(f, "line {line}: {reason}"),
+            Self::Malformed { line, reason } => write!(f, "line {line}: {}", Foreign(reason)),
             Self::UnknownAlgorithm { name } => write!(
                 f,
                 "unknown algorithm {name:?}; there are ed25519 and hmac-sha256"

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use quinn_proto::{ConnectionError, StreamId, TransportErrorCode};
+use tsq_proto::words::Foreign;
 
 use crate::engine::ConnId;
 use crate::stamp::Stamp;
@@ -103,7 +104,7 @@ pub enum CloseReason {
     ByPeer {
         /// The peer's application error code.
         code: u64,
-        /// The peer's words, at most 100 characters, control characters replaced.
+        /// The peer's words, at most 100 characters, safe to show: escaped as [`Foreign`] does it.
         reason: String,
     },
     /// The peer (or we, `local`) ended the handshake with a TLS alert.
@@ -112,12 +113,12 @@ pub enum CloseReason {
         alert: u8,
         /// Whether this side raised it.
         local: bool,
-        /// What the TLS library said, at most 100 characters.
+        /// What the TLS library or the peer said, at most 100 characters, escaped.
         reason: String,
     },
     /// A QUIC error, ours or the peer's.
     Transport {
-        /// The error, in words, at most 100 characters.
+        /// The error, in words, at most 100 characters, escaped.
         reason: String,
     },
     /// Nothing was heard for the idle time.
@@ -190,11 +191,11 @@ fn closed(code: TransportErrorCode, local: bool, reason: String, words: &str) ->
 
 /// A peer's words made safe for one line of a log or terminal.
 fn readable(words: &str) -> String {
-    words
-        .chars()
-        .take(100)
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
+    let end = words
+        .char_indices()
+        .nth(100)
+        .map_or(words.len(), |(at, _)| at);
+    Foreign(&words[..end]).to_string()
 }
 
 #[cfg(test)]
@@ -203,7 +204,8 @@ mod tests {
 
     #[test]
     fn words_of_a_peer_cannot_write_to_the_terminal() {
-        assert_eq!(readable("a\x1b[2Jb\n"), "a?[2Jb?");
+        assert_eq!(readable("a\x1b[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(readable("\u{202e}\u{9b}31m"), "\\u{202e}\\u{9b}31m");
         assert_eq!(readable(&"x".repeat(500)).len(), 100);
     }
 }

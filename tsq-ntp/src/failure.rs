@@ -3,6 +3,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use tsq_net::Trouble;
+use tsq_proto::words::Foreign;
 
 use crate::Refusal;
 use crate::nts::record::BadRecords;
@@ -139,7 +140,7 @@ impl fmt::Display for Failure {
                 address.ip()
             ),
             Self::Io { problem } => f.write_str(problem),
-            Self::Tls { problem } => write!(f, "TLS failed: {problem}"),
+            Self::Tls { problem } => write!(f, "TLS failed: {}", Foreign(problem)),
             Self::NotNts { address } => write!(f, "{address} speaks TLS but not NTS"),
             Self::KeyExchange(bad) => write!(f, "NTS key exchange: {bad}"),
             Self::Refused { answers, why } => {

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use tsq_proto::time::Span;
+
 /// Why an answer gave no sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -95,7 +97,9 @@ impl fmt::Display for Refusal {
             Self::NoTime => f.write_str("a timestamp is missing or from the future"),
             Self::RootDistance { distance, limit } => write!(
                 f,
-                "the server's own error is up to {distance:?}, limit {limit:?}"
+                "the server's own error is up to {}, limit {}",
+                Span(*distance),
+                Span(*limit)
             ),
             Self::Times(refusal) => refusal.fmt(f),
             Self::NotAuthenticated => f.write_str("the answer is not protected by our keys"),

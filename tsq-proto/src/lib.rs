@@ -9,7 +9,8 @@
 //!   a server's [`Prepared`] answer waits for its send timestamp;
 //! - [`profile`]: the metadata keys that tell what NTP tells and TSQ has no element for;
 //! - [`follow_up`]: when an earlier answer really left;
-//! - [`signing`]: what keys must be able to do, [`Signer`] and [`Verifier`].
+//! - [`signing`]: what keys must be able to do, [`Signer`] and [`Verifier`];
+//! - [`words`]: how what strangers say is shown to people, for every crate that shows some.
 //!
 //! What is not here: no clock is read, no randomness drawn, no socket opened, no key kept, nothing allocated. T1 to T4 and the
 //! nonce come in as arguments, bytes go out; the crate is `no_std`, so this cannot change unseen. Nothing a peer
@@ -56,6 +57,7 @@ pub mod signing;
 mod text;
 pub mod time;
 pub mod tlv;
+pub mod words;
 
 pub use error::{EncodeError, ErrorCode, Malformed};
 pub use exchange::{

@@ -3,7 +3,7 @@ use core::time::Duration;
 
 use super::client::{Sample, offset_and_delay};
 use super::refusal::Refusal;
-use crate::time::{NtpTimestamp, Offset};
+use crate::time::{NtpTimestamp, Offset, Span};
 
 impl Sample {
     /// The sample with the departure that a [follow-up](crate::FollowUp) tells in T3's place: the time between the
@@ -99,13 +99,15 @@ impl fmt::Display for FollowUpRefusal {
             Self::BeforeSend { by } => {
                 write!(
                     f,
-                    "the follow-up says the answer left {by:?} before it was stamped"
+                    "the follow-up says the answer left {} before it was stamped",
+                    Span(*by)
                 )
             }
             Self::TooLate { by } => {
                 write!(
                     f,
-                    "the follow-up says the answer left {by:?} after it was stamped"
+                    "the follow-up says the answer left {} after it was stamped",
+                    Span(*by)
                 )
             }
             Self::NoSample(refusal) => write!(f, "with the follow-up, {refusal}"),

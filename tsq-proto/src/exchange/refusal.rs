@@ -5,6 +5,7 @@ use crate::error::{ErrorCode, Malformed};
 use crate::signing::SignatureRefusal;
 use crate::text::FixedText;
 use crate::time::{Offset, Span};
+use crate::words::Foreign;
 
 /// Why an answer gave no sample. Every reason has a [`name`](Self::name) and its numbers.
 // tsq: E4
@@ -199,11 +200,7 @@ impl Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_str().chars().try_for_each(|c| match c {
-            // They harm no terminal, and whoever prints JSON escapes them again.
-            '\'' | '"' => fmt::Write::write_char(f, c),
-            _ => c.escape_debug().fmt(f),
-        })
+        Foreign(self.as_str()).fmt(f)
     }
 }
 

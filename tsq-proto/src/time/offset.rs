@@ -2,6 +2,7 @@ use core::fmt::{self, Write as _};
 use core::ops::{Add, Neg, Sub};
 use core::time::Duration;
 
+use super::span::{LONG, Long};
 use crate::text::FixedText;
 
 /// A signed difference of two host times, in nanoseconds, at most 292 years either way.
@@ -67,7 +68,7 @@ impl Sub for Offset {
     }
 }
 
-/// With its sign, in the unit that suits its size: `+412 ns`, `+3.1 us`, `-0.412 ms`, `-17.000 s`.
+/// With its sign, in the unit that suits its size: `+412 ns`, `+3.1 us`, `-0.412 ms`, `-17.000 s`, `-17 h 0 min`.
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { '-' } else { '+' };
@@ -84,6 +85,7 @@ impl fmt::Display for Offset {
                 let micros = (nanos + 500) / 1_000;
                 write!(text, "{sign}{}.{:03} ms", micros / 1_000, micros % 1_000)?;
             }
+            _ if u128::from(nanos) >= LONG => write!(text, "{sign}{}", Long::of(self.abs()))?,
             _ => {
                 let millis = (nanos + 500_000) / 1_000_000;
                 write!(text, "{sign}{}.{:03} s", millis / 1_000, millis % 1_000)?;
@@ -118,7 +120,10 @@ mod tests {
             (999_999_499, "+999.999 ms"),
             (999_999_500, "+1.000 s"),
             (-17_000_000_000, "-17.000 s"),
-            (i64::MIN, "-9223372036.855 s"),
+            (99_999_999_999, "+100.000 s"),
+            (-100_000_000_000, "-1 min 40 s"),
+            (-61_200_000_000_000, "-17 h 0 min"),
+            (i64::MIN, "-292 years 172 d"),
         ] {
             assert_eq!(Offset::from_nanos(nanos).to_string(), text);
         }

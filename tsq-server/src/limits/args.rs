@@ -121,7 +121,7 @@ impl LimitArgs {
             request_rate: self.max_requests_per_second,
             connection_memory: bytes(self.max_connection_memory),
             spare_memory: bytes(self.max_spare_memory),
-            silence: Duration::from_secs(self.idle_timeout.into()),
+            silence: self.idle_timeout,
             streams: self.max_streams,
         }
     }
@@ -130,7 +130,7 @@ impl LimitArgs {
     pub fn role(&self) -> Role {
         Role::Server {
             streams: self.max_streams,
-            idle: Duration::from_secs(self.idle_timeout.into()),
+            idle: self.idle_timeout,
             buffer: self.max_buffer,
         }
     }
