@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tsq_certs::{Authority, Error, Lifetime, Made, Pin, When};
+use tsq_command::json::ascii;
 use tsq_keys::PrivateKey;
 
 use crate::args::{Args, Command};
@@ -124,7 +125,7 @@ fn print_pins(files: &[PathBuf], json: bool) -> Result<(), Error> {
                     |(file, pin)| json!({ "file": file.to_string_lossy(), "pin": pin.to_string() }),
                 )
                 .collect();
-            format!("{}\n", json!({ "pins": pins }))
+            format!("{}\n", ascii(&json!({ "pins": pins }).to_string()))
         }
         // Alone on the line, so that `--pin $(tsq-certs pin cert.pem)` works.
         [(_, pin)] => format!("{pin}\n"),

@@ -8,8 +8,8 @@ use crate::{Error, pem};
 /// SHA-256 of a certificate's SubjectPublicKeyInfo: it names the key, so it survives a renewal of
 /// the certificate with the same key.
 ///
-/// Reads 64 hexadecimal digits of either case, with or without colons between the bytes; prints 64
-/// lower-case digits.
+/// Reads 64 hexadecimal digits of either case, with or without colons between the bytes, or `sha256//` and base64 as curl
+/// has it; prints 64 lower-case digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pin([u8; 32]);
 
@@ -55,6 +55,9 @@ impl FromStr for Pin {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        if let Some(base64) = text.strip_prefix("sha256//") {
+            return from_base64(base64).map(Self).ok_or(NOT_BASE64);
+        }
         let mut bytes = [0; 32];
         let mut rest = text;
         for (index, byte) in bytes.iter_mut().enumerate() {
@@ -73,7 +76,41 @@ impl FromStr for Pin {
     }
 }
 
-const WRONG_LENGTH: Error = Error::BadPin("a SHA-256 pin has 64 hexadecimal digits");
+const WRONG_LENGTH: Error = Error::BadPin(
+    "a SHA-256 pin has 64 hexadecimal digits, or sha256// and 44 characters of base64",
+);
+
+const NOT_BASE64: Error =
+    Error::BadPin("after sha256// come 44 characters of base64 for one key, the last of them =");
+
+/// 43 digits and `=` (RFC 4648, section 4); bits that belong to no byte must be zero, so that a pin is written in one way.
+fn from_base64(text: &str) -> Option<[u8; 32]> {
+    let digits = text.strip_suffix('=')?.as_bytes();
+    if digits.len() != 43 {
+        return None;
+    }
+    let (mut bytes, mut filled) = ([0; 32], 0);
+    let (mut bits, mut count) = (0_u32, 0);
+    for digit in digits {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes[filled] = (bits >> count) as u8;
+            bits &= (1 << count) - 1;
+            filled += 1;
+        }
+    }
+    (bits == 0).then_some(bytes)
+}
 
 fn hex_byte(digits: &str) -> Result<u8, Error> {
     // `from_str_radix` alone would take "+f" for a byte.
@@ -115,6 +152,22 @@ mod tests {
         let bytes: Vec<_> = (0..32).map(|at| &EMPTY[2 * at..2 * at + 2]).collect();
         let openssl_form = bytes.join(":").to_uppercase();
         assert_eq!(openssl_form.parse::<Pin>().unwrap().to_string(), EMPTY);
+    }
+
+    #[test]
+    fn pin_is_read_as_curl_writes_it() {
+        let curl = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        assert_eq!(curl.parse::<Pin>().unwrap(), Pin::of_public_key(b""));
+        for bad in [
+            "sha256//",
+            "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+            "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV=",
+            "sha256//47DEQpj8HBSa-_TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+            "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=;sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+        ] {
+            let error = bad.parse::<Pin>().expect_err(bad).to_string();
+            assert!(error.contains("base64"), "{bad}: {error}");
+        }
     }
 
     #[test]

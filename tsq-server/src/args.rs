@@ -6,8 +6,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use tsq_command::duration::{BadDuration, Bare, within};
 use tsq_net::{BadAddress, MAX_SHARDS};
 use tsq_proto::profile::Profile;
 use tsq_proto::tlv::SourceType;
@@ -21,6 +23,8 @@ use crate::rules::Prefix;
 /// and its pin is logged: give it to clients as `tsq-adjtime --pin PIN`.
 ///
 /// The time served is this host's clock: keep it right with chrony or another daemon.
+///
+/// TIME is written 500ms, 10s, 2m or 1h; a bare number is seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub struct Args {
@@ -93,8 +97,8 @@ pub struct Args {
     pub serve_unsynchronised: bool,
 
     /// How long to serve a clock that nobody keeps any more, saying so and with a growing error; then stratum 0
-    #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = clap::value_parser!(u64).range(..=604_800))]
-    pub holdover: u64,
+    #[arg(long, value_name = "TIME", default_value = "3600", value_parser = holdover)]
+    pub holdover: Duration,
 
     /// Key file to sign answers with, repeatable; of several the newest that has begun is used
     #[arg(long, value_name = "FILE")]
@@ -188,6 +192,13 @@ fn state_directory() -> PathBuf {
         })
         .unwrap_or_else(|| PathBuf::from("/var/lib/tsq"))
 }
+
+/// A week at most; a bare number is seconds.
+fn holdover(text: &str) -> Result<Duration, BadDuration> {
+    within(text, Bare::Seconds, Duration::ZERO, WEEK)
+}
+
+const WEEK: Duration = Duration::from_secs(604_800);
 
 fn socket_address(text: &str) -> Result<SocketAddr, String> {
     tsq_net::socket_address(text).map_err(|problem| match problem {

@@ -59,6 +59,49 @@ mod tests {
     }
 
     #[test]
+    fn times_are_numbers_of_seconds_or_texts_with_units() {
+        for (text, seconds) in [
+            ("holdover = 90\n", 90.0),
+            ("holdover = 1.5\n", 1.5),
+            ("holdover = \"2m\"\n", 120.0),
+            ("holdover = \"500ms\"\n", 0.5),
+        ] {
+            let loaded = load(text, &[]).unwrap();
+            let expected = std::time::Duration::from_secs_f64(seconds);
+            assert_eq!(loaded.args.holdover, expected, "{text}");
+            let printed = loaded.to_toml();
+            assert!(printed.contains(text), "{printed}");
+        }
+        let words = [
+            "tsq-server",
+            "--idle-timeout",
+            "1m",
+            "--handshake-timeout=5",
+        ];
+        let limits = Loaded::from_words(words).unwrap().args.limits;
+        let found = [limits.idle_timeout, limits.handshake_timeout];
+        assert_eq!(found.map(|time| time.as_secs()), [60, 5]);
+    }
+
+    #[test]
+    fn what_a_file_says_cannot_write_to_the_terminal() {
+        for text in [
+            "\"\\u001b]0;x\\u0007\\u202e\" = 1\n",
+            "refid = \"\\u001b[2J\\u009b\"\n",
+            "source = \"\\u001b[2J\\u202e\"\n",
+            "annotate = \"\\u001b[2J\\u2028\"\n",
+            "allow = \"\\u001b[2J\"\n",
+            "idle-timeout = \"1\\u001b[2J\"\n",
+        ] {
+            let words = load(text, &[]).unwrap_err().to_string();
+            assert!(
+                words.is_ascii() && !words.contains(char::is_control),
+                "{words:?}"
+            );
+        }
+    }
+
+    #[test]
     fn flag_replaces_all_that_the_file_says_of_it() {
         let text = "listen = [\"127.0.0.1:1\", \"[::1]:2\"]\nstratum = 2\nno-chrony = true\n";
         let merged = args(text, &["--listen", "127.0.0.1:3", "--no-chrony=false"]);
@@ -133,7 +176,22 @@ mod tests {
                 "a whole number is expected, in 1..",
             ),
             ("max-connections = 0\n", (1, 19), "0 is not in 1.."),
-            ("holdover = 1.5\n", (1, 12), "a whole number is expected"),
+            (
+                "max-requests-per-second = 1.5\n",
+                (1, 27),
+                "a whole number is expected",
+            ),
+            (
+                "holdover = true\n",
+                (1, 12),
+                "a number or a string such as \"10s\" is expected",
+            ),
+            ("holdover = \"8d\"\n", (1, 12), "not between 0s and 7d"),
+            (
+                "idle-timeout = \"10x\"\n",
+                (1, 16),
+                "the unit \"x\" is none of",
+            ),
             ("refid = [\"A\", \"B\"]\n", (1, 9), "one value is expected"),
             (
                 "[stratum]\nx = 1\n",

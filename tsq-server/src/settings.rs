@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use tsq_net::MAX_SHARDS;
 
@@ -121,7 +120,7 @@ impl Settings {
                     smear: args.smear.clone(),
                     vouched: args.serve_unsynchronised,
                 },
-                holdover: Duration::from_secs(args.holdover),
+                holdover: args.holdover,
             },
             limits: args.limits.limits(),
             role: args.limits.role(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{ValueEnum, value_parser};
+use tsq_command::duration::{BadDuration, Bare, within};
 use tsq_net::Role;
 
 use super::{Limits, PerNetwork, Retry};
@@ -41,8 +42,8 @@ pub struct LimitArgs {
     pub max_handshakes_per_second: u32,
 
     /// A handshake not done after this time is given up
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = value_parser!(u16).range(1..))]
-    pub handshake_timeout: u16,
+    #[arg(long, value_name = "TIME", default_value = "10", value_parser = patience)]
+    pub handshake_timeout: Duration,
 
     /// When a client must first show, at the cost of a round trip, that it reads at its address
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
@@ -77,8 +78,14 @@ pub struct LimitArgs {
     pub max_spare_memory: u32,
 
     /// A silent connection is forgotten after this time
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = value_parser!(u16).range(1..))]
-    pub idle_timeout: u16,
+    #[arg(long, value_name = "TIME", default_value = "30", value_parser = patience)]
+    pub idle_timeout: Duration,
+}
+
+/// From a second to 18 hours; a bare number is seconds.
+fn patience(text: &str) -> Result<Duration, BadDuration> {
+    let (least, most) = (Duration::from_secs(1), Duration::from_secs(64_800));
+    within(text, Bare::Seconds, least, most)
 }
 
 /// When a client must show that it reads at its address.
@@ -110,7 +117,7 @@ impl LimitArgs {
             },
             half_open: self.max_handshakes,
             handshake_rate: self.max_handshakes_per_second,
-            handshake_time: Duration::from_secs(self.handshake_timeout.into()),
+            handshake_time: self.handshake_timeout,
             retry: match self.retry {
                 RetryArg::Auto => Retry::Auto,
                 RetryArg::Always => Retry::Always,
