@@ -102,7 +102,7 @@ fn apply(
         }
         Decision::Refused { offset, limit } => {
             let mut reason = format!(
-                "the offset of {} is past --max-offset {} ms: if that is right, raise the limit",
+                "the offset of {} is past --max-offset {} ms: if that is right, raise --max-offset (for the first run of a boot, --max-start-offset)",
                 table::offset_text(offset),
                 limit.as_nanos() as f64 / 1e6
             );

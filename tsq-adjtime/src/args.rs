@@ -1,10 +1,12 @@
 //! The command line, as written.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tsq_command::duration::{BadDuration, Bare, within};
 
-use crate::reach::{Reach, measuring_ms, time_ms};
+use crate::reach::Reach;
 use crate::receipt::Hash;
 
 /// Sets this host's clock by TSQ servers: encrypted time over QUIC, UDP port 443.
@@ -31,29 +33,29 @@ pub struct Args {
     #[command(flatten)]
     pub reach: Reach,
 
-    /// Do nothing when the clock is further off than this, in milliseconds; "none" sets no limit
-    #[arg(long, value_name = "MS", default_value = "1000", value_parser = milliseconds_or_none)]
-    pub max_offset: f64,
+    /// Do nothing when the clock is further off than this: 500ms, 10s, 2m, 1h, or milliseconds; "none" sets no limit
+    #[arg(long, value_name = "TIME", default_value = "1000", value_parser = limit_or_none)]
+    pub max_offset: Duration,
 
-    /// Limit the first correction after a boot to this instead, in milliseconds, if it is more; "none" sets no limit
-    #[arg(long, value_name = "MS", value_parser = milliseconds_or_none)]
-    pub max_start_offset: Option<f64>,
+    /// Limit the first correction after a boot to this instead, if it is more; "none" sets no limit
+    #[arg(long, value_name = "TIME", value_parser = limit_or_none)]
+    pub max_start_offset: Option<Duration>,
 
-    /// Make no step that with those of the last 7 days adds up to more than this, in milliseconds
-    #[arg(long, value_name = "MS", value_parser = milliseconds)]
-    pub max_step_total: Option<f64>,
+    /// Make no step that with those of the last 7 days adds up to more than this
+    #[arg(long, value_name = "TIME", value_parser = limit)]
+    pub max_step_total: Option<Duration>,
 
     /// Keep there the last verified time and the steps made [default: $STATE_DIRECTORY or /var/lib/tsq-adjtime]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// Slew up to this offset and step beyond it, in milliseconds
-    #[arg(long, value_name = "MS", default_value = "128", value_parser = slewable)]
-    pub slew_threshold: f64,
+    /// Slew up to this offset and step beyond it
+    #[arg(long, value_name = "TIME", default_value = "128", value_parser = slewable)]
+    pub slew_threshold: Duration,
 
-    /// Time for the whole run, in milliseconds
-    #[arg(long, value_name = "MS", default_value = "3000", value_parser = at_least_a_millisecond)]
-    pub timeout: f64,
+    /// Time for the whole run
+    #[arg(long, value_name = "TIME", default_value = "3000", value_parser = measuring)]
+    pub timeout: Duration,
 
     /// Measure and say what would be done; needs no privilege
     #[arg(long)]
@@ -122,11 +124,11 @@ pub enum Command {
         )]
         servers: Vec<String>,
         /// The error to get below, such as 10ms
-        #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = time_ms)]
-        max_error: f64,
+        #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = waiting)]
+        max_error: Duration,
         /// How long to wait, such as 30s
-        #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time_ms)]
-        timeout: f64,
+        #[arg(long, value_name = "TIME", default_value = "30s", value_parser = waiting)]
+        timeout: Duration,
         /// Print one JSON object and nothing else
         #[arg(long)]
         json: bool,
@@ -154,8 +156,8 @@ pub enum Command {
         #[arg(long, value_name = "FILE", default_value = "/dev/rtc0")]
         device: PathBuf,
         /// Time for the measurement, such as 3s
-        #[arg(long, value_name = "TIME", default_value = "3s", value_parser = measuring_ms)]
-        timeout: f64,
+        #[arg(long, value_name = "TIME", default_value = "3s", value_parser = measuring)]
+        timeout: Duration,
         /// Print one JSON object and nothing else
         #[arg(long)]
         json: bool,
@@ -173,8 +175,8 @@ pub enum Command {
         )]
         servers: Vec<String>,
         /// Time for the measurement, such as 3s
-        #[arg(long, value_name = "TIME", default_value = "3s", value_parser = measuring_ms)]
-        timeout: f64,
+        #[arg(long, value_name = "TIME", default_value = "3s", value_parser = measuring)]
+        timeout: Duration,
         /// Print one JSON object and nothing else
         #[arg(long)]
         json: bool,
@@ -195,8 +197,8 @@ pub enum Command {
         )]
         servers: Vec<String>,
         /// Time for the measurement, such as 3s
-        #[arg(long, value_name = "TIME", default_value = "3s", value_parser = measuring_ms)]
-        timeout: f64,
+        #[arg(long, value_name = "TIME", default_value = "3s", value_parser = measuring)]
+        timeout: Duration,
         /// Print one JSON object and nothing else
         #[arg(long)]
         json: bool,
@@ -282,51 +284,46 @@ pub enum CombineArg {
     Weighted,
 }
 
-/// Milliseconds, with a fraction if wanted: finite, not negative, at most a day's worth of years.
-fn milliseconds(text: &str) -> Result<f64, String> {
-    let value: f64 = text
-        .parse()
-        .map_err(|_| "not a number of milliseconds".to_string())?;
-    if (0.0..=MAX_MS).contains(&value) {
-        Ok(value)
-    } else {
-        Err(format!("not between 0 and {MAX_MS} ms"))
-    }
+/// A length of time up to [`LONGEST`]; a bare number is milliseconds, here and below.
+fn limit(text: &str) -> Result<Duration, BadDuration> {
+    within(text, Bare::Milliseconds, Duration::ZERO, LONGEST)
 }
-
-/// The same, but no more than the kernel slews away in two weeks (500 ppm): what is more must be stepped.
-fn slewable(text: &str) -> Result<f64, String> {
-    match milliseconds(text)? {
-        long if long > MAX_SLEW_MS => Err(format!(
-            "not between 0 and {MAX_SLEW_MS} ms, which take two weeks to slew away"
-        )),
-        value => Ok(value),
-    }
-}
-
-const MAX_SLEW_MS: f64 = 600_000.0;
 
 /// The same; `none` is the most that there can be.
-fn milliseconds_or_none(text: &str) -> Result<f64, String> {
+fn limit_or_none(text: &str) -> Result<Duration, String> {
     match text {
-        "none" => Ok(MAX_MS),
-        text => milliseconds(text).map_err(|problem| format!("{problem}, nor \"none\"")),
+        "none" => Ok(LONGEST),
+        text => limit(text).map_err(|problem| format!("{problem}, nor \"none\"")),
     }
 }
 
-/// The same, but not so little that nobody could answer.
-fn at_least_a_millisecond(text: &str) -> Result<f64, String> {
-    match milliseconds(text)? {
-        short if short < 1.0 => Err("less than 1 ms, in which no server can answer".into()),
-        enough => Ok(enough),
-    }
+/// No more than the kernel slews away in two weeks (500 ppm): what is more must be stepped.
+fn slewable(text: &str) -> Result<Duration, String> {
+    within(text, Bare::Milliseconds, Duration::ZERO, MAX_SLEW).map_err(|problem| match problem {
+        BadDuration::Range { .. } => format!("{problem}, which takes two weeks to slew away"),
+        other => other.to_string(),
+    })
 }
+
+/// How long to wait, or which error for: a day at most.
+fn waiting(text: &str) -> Result<Duration, BadDuration> {
+    within(text, Bare::Milliseconds, Duration::ZERO, DAY)
+}
+
+/// Time for a measurement: not so little that nobody could answer.
+fn measuring(text: &str) -> Result<Duration, BadDuration> {
+    within(text, Bare::Milliseconds, Duration::from_millis(1), DAY)
+}
+
+const MAX_SLEW: Duration = Duration::from_secs(600);
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// About 68 years: half an NTP era, beyond which an offset has no meaning.
-const MAX_MS: f64 = 2_147_483_648_000.0;
+const LONGEST: Duration = Duration::from_secs(2_147_483_648);
 
 const AFTER_HELP: &str = "\
-Positive offset: this host's clock is behind.
+Positive offset: this host's clock is behind. TIME is written 500ms, 10s, 2m or 1h; a bare number is milliseconds.
 
 Exit codes: 0 adjusted, or nothing to do (or, with --dry-run, measured); 1 something failed here (the clock did not
 take the adjustment; another run is not done; with verify-receipt: a receipt does not hold); 2 usage;
@@ -353,8 +350,10 @@ mod tests {
 
     #[test]
     fn slew_that_would_take_longer_than_two_weeks_is_refused() {
-        let slew = |ms: &str| Args::try_parse_from(["tsq-adjtime", "a", "--slew-threshold", ms]);
-        assert_eq!(slew("600000").unwrap().slew_threshold, 600_000.0);
+        let slew =
+            |time: &str| Args::try_parse_from(["tsq-adjtime", "a", "--slew-threshold", time]);
+        assert_eq!(slew("600000").unwrap().slew_threshold, MAX_SLEW);
+        assert_eq!(slew("10m").unwrap().slew_threshold, MAX_SLEW);
         let error = slew("600001").unwrap_err().to_string();
         assert!(error.contains("two weeks"), "{error}");
     }
@@ -363,15 +362,42 @@ mod tests {
     fn defaults_are_those_of_the_seed() {
         let args = Args::try_parse_from(["tsq-adjtime", "a"]).unwrap();
         assert_eq!((args.reach.port, args.reach.queries), (443, 5));
-        let ms = (args.max_offset, args.slew_threshold, args.timeout);
-        assert_eq!(ms, (1000.0, 128.0, 3000.0));
+        let times = [args.max_offset, args.slew_threshold, args.timeout];
+        assert_eq!(times, [1000, 128, 3000].map(Duration::from_millis));
         assert!(!args.dry_run && !args.insecure && !args.no_verify);
     }
 
     #[test]
     fn limit_of_none_is_the_most_there_can_be() {
         let args = Args::try_parse_from(["tsq-adjtime", "a", "--max-offset", "none"]).unwrap();
-        assert_eq!(args.max_offset, MAX_MS);
+        assert_eq!(args.max_offset, LONGEST);
+    }
+
+    /// Every option that takes a time takes it in every spelling, whichever command it belongs to.
+    #[test]
+    fn times_are_spelled_alike_in_every_option_of_every_command() {
+        let command = Args::command();
+        let commands = [&command].into_iter().chain(command.get_subcommands());
+        let mut seen = 0;
+        for of in commands {
+            let timed = of.get_arguments().filter(|arg| {
+                arg.get_value_parser().type_id() == std::any::TypeId::of::<Duration>()
+            });
+            for option in timed.filter_map(|arg| arg.get_long()) {
+                for time in ["500ms", "10s", "2m", "0.1h", "3000"] {
+                    let mut words = vec!["tsq-adjtime".to_string()];
+                    if of.get_name() != command.get_name() {
+                        words.push(of.get_name().into());
+                    }
+                    words.extend([format!("--{option}"), time.into(), "a".into()]);
+                    let parsed = Args::try_parse_from(&words);
+                    assert!(parsed.is_ok(), "{words:?}: {parsed:?}");
+                    seen += 1;
+                }
+            }
+        }
+        // Five of a run, two of wait, one each of rtc, explain and check.
+        assert_eq!(seen, 5 * 10);
     }
 
     #[test]
@@ -387,6 +413,8 @@ mod tests {
             &["tsq-adjtime", "a", "--timeout", "inf"],
             &["tsq-adjtime", "a", "--timeout", "0"],
             &["tsq-adjtime", "a", "--timeout", "0.9"],
+            &["tsq-adjtime", "a", "--timeout", "25h"],
+            &["tsq-adjtime", "a", "--timeout", "10 s"],
             &["tsq-adjtime", "a", "--pin", "abc"],
             &["tsq-adjtime", "a", "--transport", "tcp"],
             &["tsq-adjtime", "a", "--insecure", "--ca", "x"],

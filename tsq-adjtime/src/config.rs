@@ -114,7 +114,10 @@ mod tests {
         else {
             panic!("{args:?}");
         };
-        assert_eq!((servers, timeout), (vec!["c".to_string()], 9000.0));
+        assert_eq!(
+            (servers, timeout),
+            (vec!["c".to_string()], std::time::Duration::from_secs(9))
+        );
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! `explain`: sentences; `check`: the same and the figures, to paste into a ticket.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use serde::Serialize;
+use tsq_command::json::ascii;
 
+use crate::ended::{Ended, written};
 use crate::findings::{self, Finding, Level};
 use crate::outcome::{Exit, Outcome};
 use crate::reach::Reach;
-use crate::run::finished;
 use crate::settings::Unusable;
 use crate::table;
 
@@ -18,10 +20,10 @@ use crate::table;
 pub fn explain(
     servers: &[String],
     reach: &Reach,
-    timeout_ms: f64,
+    timeout: Duration,
     json: bool,
-) -> Result<u8, Unusable> {
-    let outcome = ask(servers, reach, timeout_ms)?;
+) -> Result<Ended, Unusable> {
+    let outcome = ask(servers, reach, timeout)?;
     let findings = findings::all(outcome.as_ref());
     let mut out = io::stdout().lock();
     let printed = if json {
@@ -31,8 +33,8 @@ pub fn explain(
             .iter()
             .try_for_each(|finding| sentence(finding, &mut out))
     };
-    finished(printed)?;
-    Ok(Exit::Done.code())
+    written(printed)?;
+    Ok(Ended::well())
 }
 
 /// A preflight: whether a real run would work, and everything that somebody who is asked for help
@@ -43,10 +45,10 @@ pub fn explain(
 pub fn check(
     servers: &[String],
     reach: &Reach,
-    timeout_ms: f64,
+    timeout: Duration,
     json: bool,
-) -> Result<u8, Unusable> {
-    let outcome = ask(servers, reach, timeout_ms)?;
+) -> Result<Ended, Unusable> {
+    let outcome = ask(servers, reach, timeout)?;
     let exit = outcome.as_ref().map_or(Exit::Done, |outcome| outcome.exit);
     let findings = findings::all(outcome.as_ref());
     let mut out = io::stdout().lock();
@@ -55,15 +57,15 @@ pub fn check(
     } else {
         ticket(&findings, outcome.as_ref(), exit, &mut out)
     };
-    finished(printed)?;
-    Ok(exit.code())
+    written(printed)?;
+    Ok(outcome.as_ref().map_or_else(Ended::well, Ended::of))
 }
 
-fn ask(servers: &[String], reach: &Reach, timeout_ms: f64) -> Result<Option<Outcome>, Unusable> {
+fn ask(servers: &[String], reach: &Reach, timeout: Duration) -> Result<Option<Outcome>, Unusable> {
     if servers.is_empty() {
         return Ok(None);
     }
-    reach.measure(servers, timeout_ms).map(Some)
+    reach.measure(servers, timeout).map(Some)
 }
 
 fn sentence(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
@@ -116,8 +118,7 @@ fn print_json(findings: &[Finding], exit: Option<Exit>, out: &mut dyn Write) -> 
         findings,
         exit_code: exit.map(Exit::code),
     };
-    serde_json::to_writer(&mut *out, &report)?;
-    writeln!(out)
+    writeln!(out, "{}", ascii(&serde_json::to_string(&report)?))
 }
 
 fn kernel() -> String {

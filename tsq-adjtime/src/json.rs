@@ -8,6 +8,7 @@ use serde::Serialize;
 use tsq_algo::RejectReason;
 use tsq_client::trust::Presented;
 use tsq_client::{Rejection, SourceReport, Timestamps, TrustRefusal};
+use tsq_command::json::ascii;
 use tsq_proto::{HostTime, Offset};
 
 use crate::analysis::Verdict;
@@ -19,8 +20,8 @@ use crate::trust::{Distrust, TrustReport};
 /// # Errors
 /// Those of writing.
 pub fn print(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Result::of(outcome))?;
-    writeln!(out)
+    let json = serde_json::to_string(&Result::of(outcome))?;
+    writeln!(out, "{}", ascii(&json))
 }
 
 #[derive(Serialize)]

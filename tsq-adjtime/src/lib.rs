@@ -18,6 +18,7 @@ pub mod adjust;
 pub mod analysis;
 pub mod args;
 pub mod config;
+pub mod ended;
 pub mod explain;
 pub mod findings;
 pub mod json;

@@ -9,6 +9,8 @@ use tsq_adjtime::config::{ConfigError, Loaded};
 use tsq_adjtime::outcome::Exit;
 
 fn main() -> ExitCode {
+    // Where it fails, signals do what they did before.
+    let _ = tsq_command::first_process::end_by_signals();
     let code = match Loaded::from_words(std::env::args_os()) {
         Ok(loaded) => tsq_adjtime::run::run(&loaded.args),
         Err(ConfigError::Flags(error)) => error.exit(),

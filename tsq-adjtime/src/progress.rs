@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tsq_client::Progress;
+use tsq_proto::words::Count;
 use tsq_server::log::colours;
 
 /// Shows progress on standard error, if that is a terminal; leaves nothing behind.
@@ -42,7 +43,8 @@ impl<W: Write + AsFd> Line<W> {
             } = progress;
             let seconds = elapsed.as_secs_f64();
             self.write(&format!(
-                "\r{done} of {servers} servers done, {seconds:.1} s \x1b[K"
+                "\r{done} of {} done, {seconds:.1} s \x1b[K",
+                Count(*servers, "server")
             ));
         }
     }

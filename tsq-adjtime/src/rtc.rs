@@ -9,8 +9,10 @@ use serde::Serialize;
 use tsq_client::TrustState;
 use tsq_client::trust::{Floor, date};
 use tsq_clock::{Clock, HardwareClock, Limits, Moment, RtcVerdict, SystemClock};
+use tsq_command::json::ascii;
 use tsq_proto::{HostTime, Offset};
 
+use crate::ended::{Ended, written};
 use crate::outcome::Exit;
 use crate::reach::Reach;
 use crate::settings::Unusable;
@@ -29,6 +31,11 @@ pub struct Report {
     exit_code: u8,
     #[serde(skip)]
     words: Vec<String>,
+    #[serde(skip)]
+    exit: Exit,
+    /// Why it is not 0.
+    #[serde(skip)]
+    why: String,
 }
 
 /// What the user asked for.
@@ -38,42 +45,43 @@ pub struct Wish<'a> {
     pub device: &'a Path,
     /// Set it.
     pub write: bool,
-    /// Time for asking the servers, in milliseconds.
-    pub timeout_ms: f64,
+    /// Time for asking the servers.
+    pub timeout: Duration,
     /// Print one JSON object.
     pub json: bool,
 }
 
-/// Reads, compares and maybe sets the hardware clock; returns the exit code.
+/// Reads, compares and maybe sets the hardware clock; returns how that ended.
 ///
 /// # Errors
 /// [`Unusable`]: there is no such clock, it may not be read or set, or nobody trusted tells the time.
-pub fn run(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<u8, Unusable> {
+pub fn run(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<Ended, Unusable> {
     let report = compare(servers, reach, wish)?;
     let mut out = std::io::stdout().lock();
     let printed = if wish.json {
-        serde_json::to_writer(&mut out, &report)
+        serde_json::to_string(&report)
             .map_err(Into::into)
-            .and_then(|()| writeln!(out))
+            .and_then(|json| writeln!(out, "{}", ascii(&json)))
     } else {
         report
             .words
             .iter()
             .try_for_each(|line| writeln!(out, "{line}"))
     };
-    crate::run::finished(printed)?;
-    Ok(report.exit_code)
+    written(printed)?;
+    Ok(Ended::with(report.exit, report.why))
 }
 
 fn compare(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<Report, Unusable> {
     let device = HardwareClock::open(wish.device, wish.write)
         .map_err(|error| unusable(wish.device, &error))?;
-    let truth = Truth::find(servers, reach, wish.timeout_ms)?;
+    let truth = Truth::find(servers, reach, wish.timeout)?;
     let rtc = device
         .read()
         .map_err(|error| unusable(wish.device, &error))?;
     let shows = format!("{} shows {}", wish.device.display(), date(seconds(rtc)));
     let Some(by) = truth.offset else {
+        let why = format!("no trusted time to compare it with: {}", truth.problem);
         return Ok(Report {
             rtc_ns: rtc.as_unix_nanos(),
             trusted_ns: None,
@@ -82,10 +90,9 @@ fn compare(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<Report,
             trust: truth.state.name(),
             written: false,
             exit_code: Exit::NoAnswer.code(),
-            words: vec![
-                shows,
-                format!("no trusted time to compare it with: {}", truth.problem),
-            ],
+            words: vec![shows, why.clone()],
+            exit: Exit::NoAnswer,
+            why,
         });
     };
     let trusted = now() + by;
@@ -108,12 +115,18 @@ fn compare(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<Report,
         set(&device, by, &truth.since).map_err(|error| unusable(wish.device, &error))?;
         words.push("set to UTC".into());
     }
-    let exit = if wrong && !wish.write {
-        Exit::PastLimit
+    let (exit, why) = if wrong && !wish.write {
+        let why = format!(
+            "the hardware clock is off by {}: {}",
+            offset_text(offset),
+            fix(verdict)
+        );
+        (Exit::PastLimit, why)
     } else if truth.by_ntp {
-        Exit::Unauthenticated
+        let why = "plain NTP alone told the time, which nothing authenticates (--allow-ntp)";
+        (Exit::Unauthenticated, why.into())
     } else {
-        Exit::Done
+        (Exit::Done, String::new())
     };
     Ok(Report {
         rtc_ns: rtc.as_unix_nanos(),
@@ -124,6 +137,8 @@ fn compare(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<Report,
         written: wish.write,
         exit_code: exit.code(),
         words,
+        exit,
+        why,
     })
 }
 
@@ -163,7 +178,7 @@ struct Truth {
 }
 
 impl Truth {
-    fn find(servers: &[String], reach: &Reach, timeout_ms: f64) -> Result<Self, Unusable> {
+    fn find(servers: &[String], reach: &Reach, timeout: Duration) -> Result<Self, Unusable> {
         let since = clock().moment();
         if servers.is_empty() {
             let standing = Standing::of(now(), Floor::of_build());
@@ -176,7 +191,7 @@ impl Truth {
                 problem: format!("this host's clock is {standing}; name servers"),
             });
         }
-        let outcome = reach.measure(servers, timeout_ms)?;
+        let outcome = reach.measure(servers, timeout)?;
         let state = outcome.trust.map_or(TrustState::Floor, |trust| trust.state);
         let problem = match &outcome.analysis.combined {
             Ok(_) => String::new(),
@@ -209,7 +224,10 @@ fn unusable(device: &Path, error: &std::io::Error) -> Unusable {
             Exit::Internal,
             " (this machine or container has no hardware clock; another is named with --device)",
         ),
-        std::io::ErrorKind::PermissionDenied => (Exit::NoPermission, " (run as root)"),
+        std::io::ErrorKind::PermissionDenied => (
+            Exit::NoPermission,
+            " (reading it needs root or the group of the device, setting it CAP_SYS_TIME as well, which a container must be given)",
+        ),
         std::io::ErrorKind::ResourceBusy => (Exit::Internal, " (another program has it open)"),
         _ => (Exit::Internal, ""),
     };

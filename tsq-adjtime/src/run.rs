@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use crate::args::{Args, Command};
+use crate::ended::{Ended, written};
 use crate::outcome::{Action, Exit, Outcome};
 use crate::progress::Line;
 use crate::settings::{Settings, Unusable};
@@ -49,11 +50,11 @@ pub fn run(args: &Args) -> u8 {
             reach,
         }) => {
             let wait = Wait {
-                max_error_ms: *max_error,
-                timeout_ms: *timeout,
+                max_error: *max_error,
+                timeout: *timeout,
                 json: *json,
             };
-            return ended(wait::run(servers, reach, &wait));
+            return Ended::tell(wait::run(servers, reach, &wait));
         }
         Some(Command::Rtc {
             servers,
@@ -66,23 +67,23 @@ pub fn run(args: &Args) -> u8 {
             let wish = rtc::Wish {
                 device,
                 write: *write,
-                timeout_ms: *timeout,
+                timeout: *timeout,
                 json: *json,
             };
-            return ended(rtc::run(servers, reach, &wish));
+            return Ended::tell(rtc::run(servers, reach, &wish));
         }
         Some(Command::Explain {
             servers,
             timeout,
             json,
             reach,
-        }) => return ended(explain::explain(servers, reach, *timeout, *json)),
+        }) => return Ended::tell(explain::explain(servers, reach, *timeout, *json)),
         Some(Command::Check {
             servers,
             timeout,
             json,
             reach,
-        }) => return ended(explain::check(servers, reach, *timeout, *json)),
+        }) => return Ended::tell(explain::check(servers, reach, *timeout, *json)),
         None => {
             let view = View {
                 json: args.json,
@@ -94,44 +95,29 @@ pub fn run(args: &Args) -> u8 {
             )
         }
     };
-    let result = result.and_then(|outcome| {
+    let printed = result.and_then(|outcome| {
         let quiet = args.command.is_none() && args.quiet && is_nothing_new(&outcome);
-        match quiet {
-            true => Ok(outcome),
-            false => print(&outcome, view).map(|()| outcome),
+        if !quiet {
+            print(&outcome, view)?;
         }
+        let done = matches!(outcome.exit, Exit::Done | Exit::Unauthenticated);
+        let missing = if done && outcome.self_test.is_none() {
+            uncounted::line(&outcome.sources, &outcome.analysis)
+        } else {
+            None
+        };
+        for line in missing.iter().chain(&outcome.warnings) {
+            let _ = writeln!(io::stderr(), "tsq-adjtime: {line}");
+        }
+        Ok(Ended::of(&outcome))
     });
-    match result {
-        Ok(outcome) => {
-            let done = matches!(outcome.exit, Exit::Done | Exit::Unauthenticated);
-            if done
-                && outcome.self_test.is_none()
-                && let Some(missing) = uncounted::line(&outcome.sources, &outcome.analysis)
-            {
-                let _ = writeln!(io::stderr(), "tsq-adjtime: {missing}");
-            }
-            for line in outcome.warnings.iter().chain(&outcome.problem) {
-                let _ = writeln!(io::stderr(), "tsq-adjtime: {line}");
-            }
-            outcome.exit.code()
-        }
-        Err(unusable) => ended(Err(unusable)),
-    }
+    Ended::tell(printed)
 }
 
 /// Whether a run is what every run should be: the clock was right, or a little off.
 fn is_nothing_new(outcome: &Outcome) -> bool {
     let stepped = matches!(outcome.action, Action::Step { .. });
     matches!(outcome.exit, Exit::Done | Exit::Unauthenticated) && !stepped
-}
-
-/// The exit code; a reason for there being no result goes to standard error.
-fn ended(result: Result<u8, Unusable>) -> u8 {
-    result.unwrap_or_else(|unusable| {
-        // Only the failure to write this very line could follow, and there is nobody to tell.
-        let _ = writeln!(io::stderr(), "tsq-adjtime: {}", unusable.problem);
-        unusable.exit.code()
-    })
 }
 
 fn print(outcome: &Outcome, view: View) -> Result<(), Unusable> {
@@ -141,15 +127,7 @@ fn print(outcome: &Outcome, view: View) -> Result<(), Unusable> {
     } else {
         table::print(outcome, view.verbose, &mut stdout.lock())
     };
-    finished(printed)
-}
-
-/// The end of printing: a reader that has gone has seen enough.
-pub(crate) fn finished(printed: io::Result<()>) -> Result<(), Unusable> {
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(internal(error)),
-        _ => Ok(()),
-    }
+    written(printed)
 }
 
 #[expect(

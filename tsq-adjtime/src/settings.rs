@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tsq_algo::{Limits, Mark, Method, Policy, Rules};
-use tsq_client::{ClientIdentity, Dates, Ladder, Options, Server, Target, TransportChoice, Trust};
+use tsq_client::{
+    ClientIdentity, Dates, Ladder, Options, Server, Target, TransportChoice, Trust,
+    is_certificate_name,
+};
 use tsq_keys::VerifyKeys;
+use tsq_proto::words::{Count, Foreign};
 
 use crate::analysis::Choice;
 use crate::args::{
@@ -89,6 +93,14 @@ impl Settings {
         {
             return Err(usage("--server-name is not looked at where --pin alone decides: add --ca, or leave it out".into()));
         }
+        if let Some(name) = &args.reach.server_name
+            && !is_certificate_name(name)
+        {
+            return Err(usage(format!(
+                "--server-name {}: no name that a certificate can carry; write a DNS name, or an address without brackets and port",
+                Foreign(name)
+            )));
+        }
         let targets = args
             .servers
             .iter()
@@ -111,8 +123,8 @@ impl Settings {
             })
             .collect();
         let policy = Policy {
-            slew_threshold: duration(args.slew_threshold),
-            max_offset: duration(args.max_offset),
+            slew_threshold: args.slew_threshold,
+            max_offset: args.max_offset,
         };
         Ok(Self {
             servers,
@@ -134,7 +146,7 @@ impl Settings {
             choice,
             ladder,
             policy,
-            timeout: duration(args.timeout),
+            timeout: args.timeout,
             dry_run: args.dry_run,
             require_all: args.reach.require_all,
             verify: !args.no_verify,
@@ -142,8 +154,8 @@ impl Settings {
             receipt: args.receipt.clone(),
             keeping: Keeping {
                 folder: args.state_dir.clone(),
-                max_start_offset: args.max_start_offset.map(duration),
-                max_step_total: args.max_step_total.map(duration),
+                max_start_offset: args.max_start_offset,
+                max_step_total: args.max_step_total,
             },
             bootstrap: args.reach.bootstrap,
             bootstrap_servers: usize::from(args.reach.bootstrap_servers),
@@ -215,15 +227,16 @@ fn choice(args: &Args) -> Result<Choice, String> {
     for (option, names) in named {
         if let Some(name) = names.iter().find(|name| !args.servers.contains(name)) {
             return Err(format!(
-                "{option} {name}: none of the servers is called so; write it as among them"
+                "{option} {}: none of the servers is called so; write it as among them",
+                Foreign(name)
             ));
         }
     }
     let min_sources = usize::from(args.reach.min_sources);
     if min_sources > args.servers.len() {
         return Err(format!(
-            "--min-sources {min_sources} cannot be met by {} server(s)",
-            args.servers.len()
+            "--min-sources {min_sources} cannot be met by {}",
+            Count(args.servers.len(), "server")
         ));
     }
     Ok(Choice {
@@ -252,7 +265,6 @@ fn choice(args: &Args) -> Result<Choice, String> {
 }
 
 fn trust(args: &Args) -> Result<Trust, Unusable> {
-    let unusable = |exit: Exit, problem: String| Unusable { exit, problem };
     if args.insecure {
         return Ok(Trust::insecure());
     }
@@ -262,12 +274,13 @@ fn trust(args: &Args) -> Result<Trust, Unusable> {
             Trust::ca_file(path).map(|trust| trust.and_pins(args.reach.pin.clone()))
         }
         (None, false) => Ok(Trust::pins(args.reach.pin.clone())),
-        (None, true) => {
-            return Trust::system()
-                .map_err(|error| unusable(Exit::TrustRefused, error.to_string()));
-        }
+        (None, true) => Trust::system(),
     }
-    .map_err(|error| unusable(Exit::Usage, error.to_string()))
+    // Nothing was asked yet, so it is no answer that is refused: exit codes from 3 on promise a result.
+    .map_err(|error| Unusable {
+        exit: Exit::Usage,
+        problem: error.to_string(),
+    })
 }
 
 fn identity(args: &Args) -> Result<Option<ClientIdentity>, Unusable> {
@@ -292,11 +305,6 @@ fn verify_keys(args: &Args) -> Result<Option<VerifyKeys>, Unusable> {
             exit: Exit::Usage,
             problem: error.to_string(),
         })
-}
-
-fn duration(milliseconds: f64) -> Duration {
-    // The parser let only 0 to 2^31 seconds through.
-    Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -441,6 +449,32 @@ mod tests {
     fn command_after_an_option_is_not_taken_for_a_host() {
         let error = resolve(&["--dry-run", "self-test"]).unwrap_err();
         assert!(error.problem.contains("is a command"), "{error:?}");
+    }
+
+    #[test]
+    fn server_name_that_no_certificate_carries_is_refused() {
+        for name in [
+            "[::1]",
+            "a b",
+            "a:443",
+            "fe80::1%eth0",
+            "1.2.3",
+            "",
+            "b\u{fc}cher",
+        ] {
+            let words = [
+                "tsq-adjtime",
+                "192.0.2.1",
+                "--ca",
+                "/nonexistent",
+                "--server-name",
+                name,
+            ];
+            let args = Args::try_parse_from(words).unwrap();
+            let error = Settings::resolve(&args).unwrap_err();
+            assert_eq!(error.exit, Exit::Usage, "{name}");
+            assert!(error.problem.contains("--server-name"), "{name}: {error:?}");
+        }
     }
 
     #[test]

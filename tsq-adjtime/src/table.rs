@@ -8,6 +8,7 @@ use tsq_client::trust::{Presented, TrustKind};
 use tsq_client::{Protocol, SourceReport, Timestamps, TrustRefusal};
 use tsq_proto::Offset;
 use tsq_proto::time::Span;
+use tsq_proto::words::Count;
 
 use crate::analysis::Verdict;
 use crate::outcome::{Action, Outcome};
@@ -139,8 +140,10 @@ fn print_samples(outcome: &Outcome, index: usize, out: &mut dyn Write) -> io::Re
     if source.sent > source.asked || source.superseded > 0 {
         writeln!(
             out,
-            "    {} queries sent for {} samples; {} answers came too late",
-            source.sent, source.asked, source.superseded
+            "    {} sent for {}; {} came too late",
+            Count(source.sent, "query"),
+            Count(source.asked, "sample"),
+            Count(source.superseded, "answer")
         )?;
     }
     if !source.follow_ups.refused.is_empty() {
@@ -287,15 +290,18 @@ fn action(action: &Action, dry_run: bool) -> String {
     }
 }
 
-/// An offset with its sign; whole microseconds even where it is seconds.
+/// An offset with its sign; whole microseconds even where it is seconds, up to [`LONG`].
 pub fn offset_text(offset: Offset) -> String {
     let size = offset.abs();
-    if size < Duration::from_secs(1) {
+    if !(Duration::from_secs(1)..LONG).contains(&size) {
         return offset.to_string();
     }
     let sign = if offset < Offset::ZERO { '-' } else { '+' };
     format!("{sign}{}.{:06} s", size.as_secs(), size.subsec_micros())
 }
+
+/// What is longer is told in minutes, hours, days or years: nobody reads seconds then, and programs read nanoseconds.
+const LONG: Duration = Duration::from_secs(100);
 
 /// A duration in a unit people read.
 pub fn length(duration: Duration) -> String {
@@ -348,7 +354,9 @@ mod tests {
     fn offsets_of_seconds_keep_their_microseconds() {
         for (nanos, text) in [
             (1_444_208_000, "+1.444208 s"),
-            (-61_200_000_000_000, "-61200.000000 s"),
+            (-99_999_999_000, "-99.999999 s"),
+            (-61_200_000_000_000, "-17 h 0 min"),
+            (-34_560_000_000_050_000, "-1 year 35 d"),
             (50_123_000, "+50.123 ms"),
             (-1_500, "-1.5 us"),
         ] {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::ended::{Ended, written};
 use crate::outcome::{Action, Exit, Outcome};
 use crate::reach::Reach;
 use crate::run::View;
@@ -15,22 +16,22 @@ use crate::{json, table};
 /// What to wait for.
 #[derive(Clone, Debug)]
 pub struct Wait {
-    /// The error to get below, bound included, in milliseconds.
-    pub max_error_ms: f64,
-    /// How long to wait, in milliseconds.
-    pub timeout_ms: f64,
+    /// The error to get below, bound included.
+    pub max_error: Duration,
+    /// How long to wait.
+    pub timeout: Duration,
     /// Print one JSON object.
     pub json: bool,
 }
 
-/// Measures again and again until the clock is right or the time is up; returns the exit code.
+/// Measures again and again until the clock is right or the time is up; returns how that ended.
 ///
 /// # Errors
 /// [`Unusable`]: a bad server, no roots, or the system fails us.
-pub fn run(servers: &[String], reach: &Reach, wait: &Wait) -> Result<u8, Unusable> {
-    let end = Instant::now() + Duration::from_secs_f64(wait.timeout_ms / 1e3);
+pub fn run(servers: &[String], reach: &Reach, wait: &Wait) -> Result<Ended, Unusable> {
+    let end = Instant::now() + wait.timeout;
     // One for all rounds: the tickets of a round are with its servers, and save the next a round trip.
-    let mut settings = reach.settings(servers, ROUND_MS)?;
+    let mut settings = reach.settings(servers, ROUND)?;
     let mut known = None;
     let outcome = loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -53,8 +54,8 @@ pub fn run(servers: &[String], reach: &Reach, wait: &Wait) -> Result<u8, Unusabl
     } else {
         table::print(&outcome, false, &mut stdout).and_then(|()| stdout.flush())
     };
-    crate::run::finished(printed)?;
-    Ok(outcome.exit.code())
+    written(printed)?;
+    Ok(Ended::of(&outcome))
 }
 
 /// What is known after one more measurement: that one, unless it was cut off and heard less than the one before.
@@ -77,10 +78,7 @@ fn judged(mut outcome: Outcome, wait: &Wait) -> Outcome {
         return outcome;
     };
     let error = combined.offset.abs().saturating_add(combined.bound);
-    let (wanted, offset) = (
-        Duration::from_secs_f64(wait.max_error_ms / 1e3),
-        offset_text(combined.offset),
-    );
+    let (wanted, offset) = (wait.max_error, offset_text(combined.offset));
     (outcome.action, outcome.exit) = if error <= wanted {
         let reason = format!(
             "the clock is right to {}, {} was wanted",
@@ -109,7 +107,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// One measurement takes no longer, or servers that are silent would use up all the time.
 const ROUND: Duration = Duration::from_secs(3);
-const ROUND_MS: f64 = 3_000.0;
 
 /// A last measurement gets that much at least.
 const LEAST: Duration = Duration::from_millis(200);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use tsq_net::CloseReason;
+use tsq_proto::words::Count;
 
 use crate::trust::TrustRefusal;
 
@@ -43,6 +44,11 @@ pub enum Failure {
     },
     /// The peer speaks QUIC but not TSQ (C2).
     NotTsq {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The server serves only clients with a certificate, and was shown none.
+    NoClientCertificate {
         /// The address.
         address: SocketAddr,
     },
@@ -89,6 +95,7 @@ impl Failure {
             Self::PortClosed { .. } => "port_closed",
             Self::PathTooNarrow { .. } => "path_too_narrow",
             Self::NotTsq { .. } => "not_tsq",
+            Self::NoClientCertificate { .. } => "no_client_certificate",
             Self::Connection { .. } => "connection",
             Self::Trust { refusal, .. } => refusal.name(),
             Self::NoDatagrams => "no_datagrams",
@@ -110,9 +117,7 @@ impl Failure {
                 alert: CERTIFICATE_REQUIRED,
                 local: false,
                 ..
-            } => connection(
-                "the server serves only clients with a certificate, and we showed none (tsq-adjtime --client-cert)".into(),
-            ),
+            } => Self::NoClientCertificate { address },
             CloseReason::Tls {
                 alert,
                 local,
@@ -150,7 +155,7 @@ impl Failure {
             Self::Silent { .. } => 3,
             Self::PathTooNarrow { .. } => 4,
             Self::Connection { .. } => 5,
-            Self::NotTsq { .. } => 6,
+            Self::NotTsq { .. } | Self::NoClientCertificate { .. } => 6,
             Self::NoDatagrams | Self::NoStreams | Self::NoSamples | Self::Unanswered { .. } => 7,
             Self::Trust { .. } => 8,
         }
@@ -189,6 +194,9 @@ impl fmt::Display for Failure {
                 "the path to {address} carries no packets of 1200 bytes: QUIC cannot work here, NTS can"
             ),
             Self::NotTsq { address } => write!(f, "{address} speaks QUIC but not TSQ"),
+            Self::NoClientCertificate { .. } => f.write_str(
+                "the server serves only clients with a certificate, and we showed none (--client-cert)",
+            ),
             Self::Connection { problem, .. } => f.write_str(problem),
             Self::Trust { refusal, .. } => refusal.fmt(f),
             Self::NoDatagrams => {
@@ -204,7 +212,7 @@ impl fmt::Display for Failure {
                 unsent,
                 ..
             } => {
-                write!(f, "connected, but none of {sent} queries was answered")?;
+                write!(f, "connected, but of {} none was answered", Count(*sent, "query"))?;
                 unsent.iter().try_for_each(|unsent| write!(f, "; {unsent}"))
             }
             Self::Unanswered {
@@ -215,7 +223,8 @@ impl fmt::Display for Failure {
             } => {
                 write!(
                     f,
-                    "no usable answer to {sent} queries, {refused} refused: {why}"
+                    "no usable answer to {}, {refused} refused: {why}",
+                    Count(*sent, "query")
                 )
             }
         }

@@ -44,7 +44,7 @@ pub use follow_ups::FollowUpCounts;
 pub use report::{Answer, Rejection, SampleReport, SourceReport, Timestamps, Transport};
 pub use resumption::{Handshake, MemoryStore, Resumable, StoreProblem, TicketStore};
 pub use session::{Options, Progress, Session, TransportChoice};
-pub use target::{BadTarget, Host, Target};
+pub use target::{BadTarget, Host, Target, is_certificate_name};
 pub use trust::{
     ClientIdentity, Dates, FoundSlot, IdentityError, Server, Trust, TrustError, TrustRefusal,
     TrustState,

@@ -1,8 +1,11 @@
 //! What a user may write for a server.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use tsq_net::{Address, BadAddress};
+
+use tsq_proto::words::Foreign;
 
 /// A server as the user named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +41,7 @@ impl fmt::Display for BadTarget {
         write!(
             f,
             "\"{}\" names no server: {}",
-            self.given.escape_debug(),
+            Foreign(&self.given),
             self.problem
         )
     }
@@ -53,8 +56,11 @@ impl Target {
     pub fn parse(given: &str, default_port: u16) -> Result<Self, BadTarget> {
         let bad = |problem: &str| BadTarget {
             given: given.to_string(),
-            problem: problem.to_string(),
+            problem: problem.into(),
         };
+        if let Some(problem) = of_another_kind(given) {
+            return Err(bad(&problem));
+        }
         let (host, port) = split(given).ok_or_else(|| bad("a bracket is missing"))?;
         let port = match port {
             None => default_port,
@@ -98,6 +104,32 @@ impl Target {
             Host::Address(address) => address.ip().to_string(),
         }
     }
+}
+
+/// Whether a certificate can carry `text`: a DNS name, or an address without brackets, zone and port.
+pub fn is_certificate_name(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok() || is_name(text)
+}
+
+/// What people write that names a server in other programs, and what to write instead.
+fn of_another_kind(given: &str) -> Option<String> {
+    if let Some((_, rest)) = given.split_once("://") {
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = host.rsplit('@').next().unwrap_or_default();
+        return Some(match host {
+            "" => "it is a URL: write HOST or HOST:PORT".into(),
+            host => format!("it is a URL: write {}", Foreign(host)),
+        });
+    }
+    if given.contains('/') {
+        return Some("a server has no path: write HOST or HOST:PORT".into());
+    }
+    let international = given
+        .chars()
+        .any(|character| !character.is_ascii() && character.is_alphanumeric());
+    international.then(|| {
+        "an international name is written in its ASCII form, xn--... (idn2 or your registrar tells it)".into()
+    })
 }
 
 enum Text<'a> {
@@ -222,7 +254,48 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_written_for_other_programs_is_told_from_a_bad_port() {
+        for (text, words) in [
+            ("https://time.example", "it is a URL: write time.example"),
+            (
+                "ntp://user@time.example:123/x?y",
+                "it is a URL: write time.example:123",
+            ),
+            ("https://", "it is a URL: write HOST"),
+            ("time.example/ntp", "no path"),
+            ("b\u{fc}cher.example", "xn--"),
+            ("\u{6642}.example:443", "xn--"),
+        ] {
+            let error = Target::parse(text, 443).expect_err(text).to_string();
+            assert!(error.contains(words), "{error}");
+            assert!(!error.contains("port is not"), "{error}");
+        }
+        assert!(Target::parse("xn--bcher-kva.example", 443).is_ok());
+        let error = Target::parse("a\u{1b}[2J\u{202e}", 443)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("a\\u{1b}[2J\\u{202e}"), "{error}");
+    }
+
     proptest::proptest! {
+        /// Whatever passes here is taken by the TLS library, so nothing is sent before a bad name is told.
+        #[test]
+        fn names_that_pass_are_names_for_tls(text in "[a-z0-9._:\\[\\]-]{1,12}") {
+            if is_certificate_name(&text) {
+                let name = rustls::pki_types::ServerName::try_from(text.as_str());
+                proptest::prop_assert!(name.is_ok(), "{}", text);
+            }
+        }
+
+        /// The user's words for a server go to terminals as they are.
+        #[test]
+        fn servers_that_are_understood_hold_nothing_but_printable_ascii(text in ".{0,12}") {
+            if let Ok(target) = Target::parse(&text, 443) {
+                proptest::prop_assert_eq!(Foreign(&target.given).to_string(), target.given);
+            }
+        }
+
         #[test]
         fn no_words_make_it_panic(text in ".{0,80}") {
             let _ = Target::parse(&text, 443);

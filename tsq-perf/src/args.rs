@@ -1,9 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 use tsq_certs::Pin;
+use tsq_command::duration::{BadDuration, Bare, within};
 
 use crate::crowd::Transport;
 use crate::mix::Mix;
@@ -59,17 +61,17 @@ pub struct Args {
     #[arg(long, conflicts_with = "handshakes")]
     pub follow_up: bool,
 
-    /// Seconds of the run, or of each step
-    #[arg(long, short, value_name = "S", default_value = "10", value_parser = seconds)]
-    pub duration: f64,
+    /// Time of the run, or of each step: 500ms, 10s, 2m, 1h, or seconds
+    #[arg(long, short, value_name = "TIME", default_value = "10", value_parser = lasting)]
+    pub duration: Duration,
 
-    /// Seconds before that are not counted
-    #[arg(long, value_name = "S", default_value = "0.5", value_parser = seconds_or_none)]
-    pub warm_up: f64,
+    /// Time before that is not counted: as above
+    #[arg(long, value_name = "TIME", default_value = "0.5", value_parser = warming)]
+    pub warm_up: Duration,
 
-    /// Milliseconds an answer is waited for; connections that are silent for 10 s end
-    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=9000))]
-    pub timeout: u32,
+    /// Time an answer is waited for: as above, or milliseconds; connections that are silent for 10 s end
+    #[arg(long, value_name = "TIME", default_value = "500", value_parser = patience)]
+    pub timeout: Duration,
 
     /// Threads, each with a socket of its own and its share of the connections and the rate
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -100,7 +102,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// Trust this public key: SHA-256 of the SubjectPublicKeyInfo, 64 hex digits; repeatable
+    /// Trust this public key: SHA-256 of the SubjectPublicKeyInfo, 64 hex digits, or sha256//BASE64 as curl takes it; repeatable
     #[arg(long, value_name = "SHA256")]
     pub pin: Vec<Pin>,
 
@@ -148,12 +150,23 @@ fn percent(text: &str) -> Result<f64, String> {
     number(text.strip_suffix('%').unwrap_or(text), 0.0, 100.0)
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
-    number(text, 0.1, 86_400.0)
+fn lasting(text: &str) -> Result<Duration, BadDuration> {
+    let (least, most) = (Duration::from_millis(100), Duration::from_secs(86_400));
+    within(text, Bare::Seconds, least, most)
 }
 
-fn seconds_or_none(text: &str) -> Result<f64, String> {
-    number(text, 0.0, 3600.0)
+fn warming(text: &str) -> Result<Duration, BadDuration> {
+    within(
+        text,
+        Bare::Seconds,
+        Duration::ZERO,
+        Duration::from_secs(3600),
+    )
+}
+
+fn patience(text: &str) -> Result<Duration, BadDuration> {
+    let (least, most) = (Duration::from_millis(1), Duration::from_secs(9));
+    within(text, Bare::Milliseconds, least, most)
 }
 
 const AFTER_HELP: &str = "\
@@ -203,5 +216,22 @@ mod tests {
         }
         let args = Args::try_parse_from(["tsq-perf", "a", "--max-loss", "0.1%"]).unwrap();
         assert_eq!(args.max_loss, Some(0.1));
+    }
+
+    #[test]
+    fn times_are_spelled_as_everywhere_and_bare_numbers_keep_their_unit() {
+        let args = |words: &str| {
+            let words = ["tsq-perf", "a"].into_iter().chain(words.split(' '));
+            Args::try_parse_from(words).unwrap()
+        };
+        for (words, expected) in [
+            ("-d 2 --warm-up 0 --timeout 20", [2000, 0, 20]),
+            ("-d 2m --warm-up 250ms --timeout 2s", [120_000, 250, 2000]),
+            ("--connections 1", [10_000, 500, 500]),
+        ] {
+            let args = args(words);
+            let found = [args.duration, args.warm_up, args.timeout];
+            assert_eq!(found, expected.map(Duration::from_millis), "{words}");
+        }
     }
 }

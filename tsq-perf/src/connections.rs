@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tsq_proto::words::Count;
 
 /// How connections came about and ended, whatever was counted in between.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,9 +58,9 @@ impl Connections {
             .flat_map(|(reasons, how)| reasons.iter().map(move |it| (it, how)));
         let ends = ends.map(|((reason, count), how)| format!("; {count} {how}: {reason}"));
         format!(
-            "{} of {} connections made{}",
+            "{} of {} made{}",
             self.alive,
-            self.wanted,
+            Count(self.wanted, "connection"),
             ends.collect::<String>()
         )
     }

@@ -49,11 +49,13 @@ fn tell(words: std::fmt::Arguments<'_>) {
 
 /// What was measured, up to the first error.
 fn run(args: &Args) -> Result<Report, Error> {
+    let ending = tsq_command::first_process::end_by_signals()?;
     let settings = Settings::new(args)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
+    ending.leave();
     let mut report = Report {
         title: settings.title(args),
         pid: settings.watched.map(|it| it.pid()),
@@ -187,11 +189,11 @@ fn phase(
     crowds: &mut [Crowd],
     args: &Args,
     rate: Option<f64>,
-    seconds: f64,
+    duration: Duration,
     stop: &AtomicBool,
 ) -> Result<Duration, Error> {
     let begun = Instant::now();
-    let end = begun + Duration::from_secs_f64(seconds);
+    let end = begun + duration;
     let in_flight = share(args.in_flight, args.threads, 0).max(1);
     in_parallel(crowds.iter_mut().collect(), |crowd: &mut Crowd| {
         let mut pace = pace(args, rate, in_flight, begun);
@@ -219,10 +221,10 @@ fn storm(
     let mut storms = in_parallel((0..args.threads).collect(), |_| {
         Storm::new(settings.server, &settings.believed, args.mix, ask)
     })?;
-    let mut phase = |seconds: f64| {
+    let mut phase = |duration: Duration| {
         let begun = Instant::now();
         let most = share(args.connections, args.threads, 0).max(1);
-        let end = begun + Duration::from_secs_f64(seconds);
+        let end = begun + duration;
         let result = in_parallel(storms.iter_mut().collect(), |storm| {
             storm.run(&mut pace(args, args.rate, most, begun), end, stop)
         });
@@ -235,9 +237,9 @@ fn storm(
         (elapsed, all, result.map(drop))
     };
     let watched = settings.watched.as_ref();
-    let mut measured = |seconds: f64| {
+    let mut measured = |duration: Duration| {
         let (before, full) = (Before::now(watched), settings.believed.full_handshakes());
-        let (elapsed, handshakes, result) = phase(seconds);
+        let (elapsed, handshakes, result) = phase(duration);
         let (used, own) = before.since(watched);
         report.outcome = Outcome::Handshakes(Box::new(Stormed {
             elapsed,

@@ -1,9 +1,9 @@
 //! What the command line means.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::time::Duration;
 
-use tsq_client::{ClientIdentity, Host, Target, Trust};
+use tsq_client::{ClientIdentity, Host, Target, Trust, is_certificate_name};
+use tsq_proto::words::{Count, Foreign};
 
 use crate::args::Args;
 use crate::crowd::Ask;
@@ -26,13 +26,20 @@ impl Settings {
             .map_err(|error| Error::Usage(error.to_string()))?;
         let server = resolve(&target)?;
         let name = match &args.server_name {
+            Some(name) if !is_certificate_name(name) => {
+                return Err(Error::Usage(format!(
+                    "--server-name {}: no name that a certificate can carry",
+                    Foreign(name)
+                )));
+            }
             Some(name) => name.clone(),
             None => target.certificate_name(),
         };
         if args.threads > args.connections {
             return Err(Error::Usage(format!(
-                "{} threads cannot share {} connections",
-                args.threads, args.connections
+                "{} cannot share {}",
+                Count(args.threads, "thread"),
+                Count(args.connections, "connection")
             )));
         }
         Ok(Self {
@@ -42,7 +49,7 @@ impl Settings {
                 transport: args.transport,
                 signed: args.signed,
                 follow_up: args.follow_up,
-                patience: Duration::from_millis(args.timeout.into()),
+                patience: args.timeout,
                 ..Ask::default()
             },
             watched: watched(args, server)?,
@@ -64,11 +71,10 @@ impl Settings {
             Some(_) => "open loop, Poisson".into(),
         };
         format!(
-            "{}: {} connections, {how}{signed}{followed}, {pace}, {} thread{}",
+            "{}: {}, {how}{signed}{followed}, {pace}, {}",
             self.server,
-            args.connections,
-            args.threads,
-            if args.threads == 1 { "" } else { "s" }
+            Count(args.connections, "connection"),
+            Count(args.threads, "thread")
         )
     }
 }

@@ -52,8 +52,8 @@ fn standing(clock: &SystemClock, daemons: &[&str]) -> Finding {
             HOST,
             "clock_unsynchronised",
             format!("{shows}, and the kernel says that nobody keeps it"),
-        )
-        .fix(keeping(daemons)),
+            keeping(daemons),
+        ),
         Standing::BelowFloor => Finding::problem(
             HOST,
             "clock_below_floor",
@@ -62,14 +62,14 @@ fn standing(clock: &SystemClock, daemons: &[&str]) -> Finding {
                 date(seconds(floor.at)),
                 floor.source
             ),
-        )
-        .fix("tsq-adjtime --max-start-offset none with three servers, or one and its --pin"),
+            "tsq-adjtime --max-start-offset none with three servers, or one and its --pin",
+        ),
         Standing::Unreadable => Finding::note(
             HOST,
             "clock_unreadable",
             format!("{shows}, and a sandbox keeps the kernel's word about it away"),
-        )
-        .fix("let the sandbox pass adjtimex(2), which reads as well; until then the clock counts as kept by nobody"),
+            "let the sandbox pass adjtimex(2), which reads as well; until then the clock counts as kept by nobody",
+        ),
     }
 }
 
@@ -89,11 +89,15 @@ fn permission(may_set: Result<(), ClockError>) -> Finding {
         Err(ClockError::NoPermission) => Finding::note(
             HOST,
             "clock_read_only",
-            "this process may not set the clock (a container, or not root); all else works",
-        )
-        .fix("run as root outside the container, or give it CAP_SYS_TIME (--cap-add SYS_TIME); to look only: --dry-run, wait, check"),
-        Err(error) => Finding::problem(HOST, "clock_unusable", error.to_string())
-            .fix("run where the kernel lets its clock be set; to look only: --dry-run, wait, check"),
+            "this process lacks CAP_SYS_TIME and may not set the clock (a container, or not root); all else works",
+            "be root, and in a container be given CAP_SYS_TIME too (--cap-add SYS_TIME); to look only: --dry-run, wait, check",
+        ),
+        Err(error) => Finding::problem(
+            HOST,
+            "clock_unusable",
+            error.to_string(),
+            "run where the kernel lets its clock be set; to look only: --dry-run, wait, check",
+        ),
     }
 }
 
@@ -102,17 +106,17 @@ fn steering(daemons: &[&str]) -> Option<Finding> {
         return None;
     }
     let names = daemons.join(" and ");
-    let finding = Finding::note(
+    Some(Finding::note(
         HOST,
         "steered_by_another",
         format!(
             "{names} runs here and steers the clock: two programs would undo each other's work"
         ),
-    );
-    Some(finding.fix(format!(
-        "use --dry-run, wait and check beside it, or stop it first (systemctl stop {}): a run sets no clock that it keeps",
-        daemons[0]
-    )))
+        format!(
+            "use --dry-run, wait and check beside it, or stop it first (systemctl stop {}): a run sets no clock that it keeps",
+            daemons[0]
+        ),
+    ))
 }
 
 /// Past the limit that a run has unless told otherwise.
@@ -123,26 +127,12 @@ fn far_off(offset: Offset) -> Option<Finding> {
             HOST,
             "clock_far_off",
             format!(
-                "the clock is {way} by {} ({}), more than a run corrects unless told to (--max-offset, 1000 ms)",
-                in_words(offset),
+                "the clock is {way} by {}, more than a run corrects unless told to (--max-offset, 1000 ms)",
                 length(offset.abs())
             ),
+            "once, by hand: --max-offset none; at every boot: --max-start-offset none",
         )
-        .fix("once, by hand: --max-offset none; at every boot: --max-start-offset none")
     })
-}
-
-/// Roughly, in the two units that people would use.
-fn in_words(offset: Offset) -> String {
-    let seconds = (offset.as_nanos().unsigned_abs() + 500_000_000) / 1_000_000_000;
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
-        (0, hours, minutes) => format!("{hours} h {} min", minutes % 60),
-        (1..365, hours, _) => format!("{days} d {} h", hours % 24),
-        _ => format!("{} years {} d", days / 365, days % 365),
-    }
 }
 
 fn is_virtual() -> bool {
@@ -160,10 +150,10 @@ fn paused(virtual_machine: bool, offset: Offset) -> Option<Finding> {
             "perhaps_paused",
             format!(
                 "this is a virtual machine and its clock is behind by {}: paused or restored machines fall behind so",
-                in_words(offset)
+                length(offset.abs())
             ),
+            "run tsq-adjtime after each resume",
         )
-        .fix("run tsq-adjtime after each resume")
     })
 }
 
@@ -174,14 +164,14 @@ fn stamps() -> Option<Finding> {
             HOST,
             "other_clock",
             "this process sees another clock than the kernel (faketime, or a time namespace)",
-        )
-        .fix("leave faketime away; if it is meant, samples are stamped by this process and less exact")),
+            "leave faketime away; if it is meant, samples are stamped by this process and less exact",
+        )),
         KernelClock::NoStamps => Some(Finding::note(
             HOST,
             "no_kernel_stamps",
             "the kernel stamps no packets here: offsets are less exact",
-        )
-        .fix("run on Linux itself: some sandboxes and emulated kernels have no SO_TIMESTAMPING")),
+            "run on Linux itself: some sandboxes and emulated kernels have no SO_TIMESTAMPING",
+        )),
     }
 }
 
@@ -191,10 +181,9 @@ fn hardware(clock: &SystemClock, offset: Option<Offset>) -> Option<Finding> {
         Ok(rtc) => rtc,
         Err(error) => {
             let text = format!("the hardware clock cannot be read: {error}");
-            let finding = Finding::note(HOST, "rtc_unreadable", text);
-            return Some(
-                finding.fix("run as root, and see that no other program has /dev/rtc0 open"),
-            );
+            let fix =
+                "be root or of the group of /dev/rtc0, and see that no other program has it open";
+            return Some(Finding::note(HOST, "rtc_unreadable", text, fix));
         }
     };
     let shows = format!("the hardware clock shows {}", date(seconds(rtc)));
@@ -208,14 +197,13 @@ fn hardware(clock: &SystemClock, offset: Option<Offset>) -> Option<Finding> {
 }
 
 fn judged(shows: &str, verdict: RtcVerdict) -> Finding {
-    let text = format!("{shows}: {verdict}");
+    let (text, fix) = (format!("{shows}: {verdict}"), crate::rtc::fix(verdict));
     match verdict {
         RtcVerdict::Right => Finding::ok(HOST, "rtc_right", text),
-        RtcVerdict::LocalTime { .. } => Finding::problem(HOST, "rtc_local_time", text),
-        RtcVerdict::Reset => Finding::problem(HOST, "rtc_reset", text),
-        RtcVerdict::Wrong => Finding::note(HOST, "rtc_wrong", text),
+        RtcVerdict::LocalTime { .. } => Finding::problem(HOST, "rtc_local_time", text, fix),
+        RtcVerdict::Reset => Finding::problem(HOST, "rtc_reset", text, fix),
+        RtcVerdict::Wrong => Finding::note(HOST, "rtc_wrong", text, fix),
     }
-    .fix(crate::rtc::fix(verdict))
 }
 
 const SECOND: Offset = Offset::from_nanos(1_000_000_000);
@@ -255,20 +243,6 @@ mod tests {
         assert!(behind.text.contains("behind by"), "{behind:?}");
         let ahead = far_off(Offset::from_nanos(-94_608_000_000_000_000)).unwrap();
         assert!(ahead.text.contains("ahead by"), "{ahead:?}");
-    }
-
-    #[test]
-    fn offset_is_told_in_units_of_its_size() {
-        for (seconds, words) in [
-            (59, "59 s"),
-            (-61, "1 min 1 s"),
-            (61_200, "17 h 0 min"),
-            (90_000, "1 d 1 h"),
-            (-94_608_000, "3 years 0 d"),
-        ] {
-            let offset = Offset::from_nanos(seconds * 1_000_000_000);
-            assert_eq!(in_words(offset), words);
-        }
     }
 
     /// A paused machine falls behind and never runs ahead.

@@ -1,5 +1,6 @@
 //! What can be said of this host and of each server, in words, and what to do about it.
 
+mod advice;
 mod host;
 mod server;
 mod trust;
@@ -36,32 +37,40 @@ pub enum Level {
 }
 
 impl Finding {
-    fn new(subject: &str, level: Level, name: &'static str, text: impl Into<String>) -> Self {
+    fn ok(subject: &str, name: &'static str, text: impl Into<String>) -> Self {
         Self {
             subject: subject.into(),
-            level,
+            level: Level::Ok,
             name,
             text: text.into(),
             fix: None,
         }
     }
 
-    fn ok(subject: &str, name: &'static str, text: impl Into<String>) -> Self {
-        Self::new(subject, Level::Ok, name, text)
-    }
-
-    fn note(subject: &str, name: &'static str, text: impl Into<String>) -> Self {
-        Self::new(subject, Level::Note, name, text)
-    }
-
-    fn problem(subject: &str, name: &'static str, text: impl Into<String>) -> Self {
-        Self::new(subject, Level::Problem, name, text)
-    }
-
-    fn fix(self, fix: impl Into<String>) -> Self {
+    /// What is not as it should be comes with what to do about it: there is no other way to make one.
+    fn note(
+        subject: &str,
+        name: &'static str,
+        text: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
         Self {
+            level: Level::Note,
             fix: Some(fix.into()),
-            ..self
+            ..Self::ok(subject, name, text)
+        }
+    }
+
+    /// As [`Self::note`].
+    fn problem(
+        subject: &str,
+        name: &'static str,
+        text: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self {
+            level: Level::Problem,
+            ..Self::note(subject, name, text, fix)
         }
     }
 }

@@ -4,9 +4,10 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use tsq_client::{Attempt, Failure, Protocol, SourceReport, TrustRefusal};
+use tsq_algo::SourceEstimate;
+use tsq_client::{Attempt, Failure, Protocol, SourceReport};
 
-use super::{Finding, Level};
+use super::{Finding, Level, advice};
 use crate::analysis::Verdict;
 use crate::outcome::Outcome;
 use crate::table::{bound_text, offset_text};
@@ -19,37 +20,76 @@ pub(super) fn findings(outcome: &Outcome) -> Vec<Finding> {
         })
         .collect();
     if let Err(problem) = &outcome.analysis.combined {
-        found.push(
-            Finding::problem("servers", "no_result", problem.to_string())
-                .fix("see what is said of each server"),
-        );
+        let text = match offsets(outcome).as_str() {
+            "" => problem.to_string(),
+            offsets => format!("{problem} ({offsets})"),
+        };
+        found.push(Finding::problem(
+            "servers",
+            "no_result",
+            text,
+            advice::of_no_result(problem),
+        ));
     }
     found
 }
 
 fn one(outcome: &Outcome, index: usize) -> Finding {
-    let server = outcome.sources[index].server.as_str();
+    let source = &outcome.sources[index];
+    let server = source.server.as_str();
     let verdict = &outcome.analysis.verdicts[index];
-    match (verdict, outcome.analysis.estimates[index]) {
-        (Verdict::Failed(failure), _) => failed(server, failure),
-        (verdict, Some(estimate)) if verdict.agrees() => Finding::ok(
+    let own = outcome.analysis.estimates[index].map(own_offset);
+    let with_own = |text: String| match &own {
+        Some(own) => format!("{text}; {own}"),
+        None => text,
+    };
+    match verdict {
+        Verdict::Failed(failure) => failed(server, failure),
+        Verdict::Duplicate { .. } => Finding::note(
             server,
             verdict.name(),
-            format!(
-                "answers{}; the clock's offset from it is {} ± {}",
-                match outcome.sources[index].protocol {
-                    Protocol::Tsq => "",
-                    Protocol::Nts => " by NTS",
-                    Protocol::Ntp => " by NTP, which nothing authenticates",
-                },
-                offset_text(estimate.offset),
-                bound_text(estimate.bound)
-            ),
+            with_own(verdict.to_string()),
+            "nothing, or name another server in its place: one server has one vote",
         ),
-        (other, _) => Finding::problem(server, other.name(), other.to_string()).fix(
-            "ask more servers, of different operators, so that a majority can show who is wrong",
+        Verdict::Judged(judged) if judged.agrees() => {
+            let by = match source.protocol {
+                Protocol::Tsq => "",
+                Protocol::Nts => " by NTS",
+                Protocol::Ntp => " by NTP, which nothing authenticates",
+            };
+            Finding::ok(server, verdict.name(), with_own(format!("answers{by}")))
+        }
+        Verdict::Judged(judged) => Finding::problem(
+            server,
+            verdict.name(),
+            with_own(verdict.to_string()),
+            advice::of_verdict(judged),
         ),
     }
+}
+
+fn own_offset(estimate: SourceEstimate) -> String {
+    format!(
+        "the clock's offset from it is {} ± {}",
+        offset_text(estimate.offset),
+        bound_text(estimate.bound)
+    )
+}
+
+/// Each server's own offset, where there are several to compare.
+fn offsets(outcome: &Outcome) -> String {
+    let estimates = outcome.sources.iter().zip(&outcome.analysis.estimates);
+    let own: Vec<String> = estimates
+        .filter_map(|(source, estimate)| {
+            let estimate = (*estimate)?;
+            let (offset, bound) = (offset_text(estimate.offset), bound_text(estimate.bound));
+            Some(format!("{}: {offset} ± {bound}", source.server))
+        })
+        .collect();
+    if own.len() < 2 {
+        return String::new();
+    }
+    own.join(", ")
 }
 
 /// What was tried besides: that TSQ failed is no problem where another protocol answers, and a refused certificate is
@@ -72,40 +112,16 @@ fn rungs(source: &SourceReport) -> impl Iterator<Item = Finding> {
 }
 
 fn failed(server: &str, failure: &Failure) -> Finding {
-    let finding = Finding::problem(server, failure.name(), failure.to_string());
-    match failure {
-        Failure::Unresolved { .. } => {
-            finding.fix("check the name and the resolver, or give the server's address and its --pin")
-        }
-        Failure::Silent {
-            unsent: Some(_), ..
-        } => finding.fix(
-            "look at this host's own side first: its packet filter, and the queue of its interface (tc -s qdisc)",
-        ),
-        Failure::PathTooNarrow { .. } => finding.fix(
-            "let the path carry packets of 1280 bytes (the MTU of a tunnel or an interface), or leave --fallback away, so that NTS is tried",
-        ),
-        Failure::Silent { address, .. } => silent(server, *address, tcp(*address)),
-        Failure::Unreachable { .. } => {
-            finding.fix("check this host's network and routes, and whether the address family works here")
-        }
-        Failure::PortClosed { address } => finding.fix(format!(
-            "start tsq-server there, or name the right port (HOST:PORT); nothing has UDP {} open",
-            address.port()
-        )),
-        Failure::NotTsq { .. } => finding.fix(
-            "it is another service, as a web server or the login page of a hotel's network: name a TSQ server, or another port",
-        ),
-        Failure::Connection { .. } => {
-            finding.fix("look at the server's log; a network that changes packets does this as well")
-        }
-        Failure::Trust { refusal, .. } => untrusted(finding, refusal),
-        Failure::NoDatagrams => finding.fix("leave --transport away"),
-        Failure::NoStreams => finding.fix("leave --transport away"),
-        Failure::NoSamples | Failure::Unanswered { .. } => {
-            finding.fix("look at the server's log, and at the refused samples: tsq-adjtime --dry-run --verbose")
-        }
+    if let Failure::Silent {
+        address,
+        unsent: None,
+        ..
+    } = failure
+    {
+        return silent(server, *address, tcp(*address));
     }
+    let advice = advice::of_failure(failure);
+    Finding::problem(server, failure.name(), failure.to_string(), advice)
 }
 
 /// What a connection by TCP to the same port came to.
@@ -130,49 +146,30 @@ fn silent(server: &str, address: SocketAddr, tcp: Tcp) -> Finding {
         Tcp::Open => Finding::problem(
             server,
             "udp_blocked",
-            format!("{host} does not answer at UDP {port}, and TCP {port} is open: QUIC is blocked, by a firewall or by a network that wants a login first"),
-        )
-        .fix(format!("log in where the network asks for it; let UDP {port} out in the firewall, or use a server on a port that it lets through (HOST:PORT)")),
+            format!(
+                "{host} does not answer at UDP {port}, and TCP {port} is open: QUIC is blocked, by a firewall or by a network that wants a login first"
+            ),
+            format!(
+                "log in where the network asks for it; let UDP {port} out in the firewall, or use a server on a port that it lets through (HOST:PORT)"
+            ),
+        ),
         Tcp::Refused => Finding::problem(
             server,
             "udp_silent_host_up",
-            format!("{host} is up (it refuses TCP {port}) and UDP {port} silent: a firewall drops it, here, there or between"),
-        )
-        .fix(format!("let UDP {port} in on the server and out here, and see that tsq-server listens there")),
+            format!(
+                "{host} is up (it refuses TCP {port}) and UDP {port} silent: a firewall drops it, here, there or between"
+            ),
+            format!(
+                "let UDP {port} in on the server and out here, and see that tsq-server listens there"
+            ),
+        ),
         Tcp::Silent => Finding::problem(
             server,
             "silent",
-            format!("{host} answers neither by UDP {port} nor by TCP {port}: it is down, or a firewall drops both"),
-        )
-        .fix("see whether the host is up from another network, and the firewalls on the way"),
-    }
-}
-
-fn untrusted(finding: Finding, refusal: &TrustRefusal) -> Finding {
-    match refusal {
-        TrustRefusal::NotYetValid { .. } => finding.fix(
-            "is this host's clock slow? Then name three servers, or one and its --pin: their dates can wait until they agree on the time",
-        ),
-        TrustRefusal::Expired { .. } => finding.fix(
-            "is this host's clock fast? Then name three servers, or one and its --pin: their dates can wait until they agree on the time. If it is right, the server's operator must renew the certificate",
-        ),
-        TrustRefusal::BelowFloor { .. } => finding.fix(
-            "do not use this server; if its time is right, the saved clock is not: remove it from the state folder",
-        ),
-        TrustRefusal::UnknownIssuer { missing: Some(_) } => finding.fix(
-            "the server's operator should serve the whole chain (fullchain.pem); where the authority is private, --ca is to name its root, or --pin the server's key",
-        ),
-        TrustRefusal::UnknownIssuer { missing: None } => {
-            finding.fix("for a private server name its authority with --ca, or its key with --pin; if it is neither, something on the way answers in its place, as the login page of a hotel's network does")
-        }
-        TrustRefusal::WrongName { .. } => {
-            finding.fix("ask by a name that the certificate carries, or check that one with --server-name")
-        }
-        TrustRefusal::WrongPin { .. } => finding.fix(
-            "if the server's operator confirms a new key, pin that one; until then somebody else may be answering",
-        ),
-        TrustRefusal::Other { .. } => finding.fix(
-            "the server's operator must see to its certificate; where you know its key, --pin needs no authority",
+            format!(
+                "{host} answers neither by UDP {port} nor by TCP {port}: it is down, or a firewall drops both"
+            ),
+            "see whether the host is up from another network, and the firewalls on the way",
         ),
     }
 }
@@ -201,27 +198,5 @@ mod tests {
             assert_eq!(finding.name, name);
             assert!(finding.fix.is_some());
         }
-    }
-
-    #[test]
-    fn slow_and_fast_clocks_are_suspected_the_right_way_round() {
-        let by = tsq_client::trust::By::OurClock;
-        let now = 1_800_000_000;
-        let advice = |refusal| {
-            let finding = Finding::problem("a", "x", "y");
-            untrusted(finding, &refusal).fix.unwrap()
-        };
-        let early = TrustRefusal::NotYetValid {
-            not_before: now + 1,
-            now,
-            by,
-        };
-        assert!(advice(early).contains("clock slow?"));
-        let late = TrustRefusal::Expired {
-            not_after: now - 1,
-            now,
-            by,
-        };
-        assert!(advice(late).contains("clock fast?"));
     }
 }

@@ -27,10 +27,12 @@ fn state(report: &TrustReport) -> Option<Finding> {
     };
     match report.state {
         TrustState::Verified => Some(Finding::ok("trust", "trust_verified", text("verified"))),
-        TrustState::Tentative => Some(
-            Finding::note("trust", "trust_tentative", text("tentative"))
-                .fix("name three servers with keys of their own, or one and its --pin"),
-        ),
+        TrustState::Tentative => Some(Finding::note(
+            "trust",
+            "trust_tentative",
+            text("tentative"),
+            MORE_KEYS,
+        )),
         TrustState::Unknown | TrustState::Floor => None,
     }
 }
@@ -41,10 +43,11 @@ fn dates(outcome: &Outcome, index: usize) -> Option<Finding> {
     Some(if outcome.analysis.verdicts[index].agrees() {
         Finding::ok(server, name, text)
     } else {
-        Finding::note(server, name, text)
-            .fix("name three servers with keys of their own, or one and its --pin")
+        Finding::note(server, name, text, MORE_KEYS)
     })
 }
+
+const MORE_KEYS: &str = "name three servers with keys of their own, or one and its --pin";
 
 #[cfg(test)]
 mod tests {

@@ -5,8 +5,10 @@ use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use tsq_command::json::ascii as ascii_json;
 use tsq_keys::VerifyKeys;
 use tsq_proto::HostTime;
+use tsq_proto::words::{Count, Foreign};
 
 use super::chain::Hash;
 use super::verify::{Checked, Flaw, Problem, Proof, verify};
@@ -68,8 +70,9 @@ fn complain(problem: &str, exit: Exit) -> u8 {
 
 fn words(proof: &Proof) -> String {
     format!(
-        "{}: when this clock showed {}, the server's showed a time within [{}, {}]: offset {} ± {}, by key {} ({}; recorded as {})",
-        proof.seq,
+        "line {}: when this clock showed {}, the server's showed a time within [{}, {}]: offset {} ± {}, by key {} ({}; recorded as {})",
+        // As in what is said of a line that does not hold.
+        proof.seq + 1,
         utc(proof.local),
         utc(proof.earliest),
         utc(proof.latest),
@@ -77,7 +80,7 @@ fn words(proof: &Proof) -> String {
         bound_text(proof.bound),
         proof.key_id,
         proof.algorithm,
-        proof.server.escape_debug()
+        Foreign(&proof.server)
     )
 }
 
@@ -104,7 +107,7 @@ fn object(proof: &Proof) -> String {
         earliest_ns: proof.earliest.as_unix_nanos(),
         latest_ns: proof.latest.as_unix_nanos(),
     };
-    serde_json::to_string(&object).expect("strings and integers can always be written")
+    ascii_json(&serde_json::to_string(&object).expect("strings and integers can always be written"))
 }
 
 fn summary(checked: &Checked, json: bool) -> String {
@@ -126,9 +129,11 @@ fn summary(checked: &Checked, json: bool) -> String {
         ),
     };
     format!(
-        "{lines} receipts hold. They prove what the keys signed, not that this host honestly\n\
+        "{} {}. Proven is what the keys signed, not that this host honestly\n\
          recorded its own part: T1, T4, the server's name and address, and what was done.\n{whom}\
-         Keep this hash elsewhere, to see later whether lines were cut off: --expect-head {head}"
+         Keep this hash elsewhere, to see later whether lines were cut off: --expect-head {head}",
+        Count(*lines, "receipt"),
+        if *lines == 1 { "holds" } else { "hold" }
     )
 }
 

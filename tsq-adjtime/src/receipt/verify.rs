@@ -119,7 +119,10 @@ impl fmt::Display for Flaw {
                 )
             }
             Problem::Sequence { expected, found } => {
-                write!(f, "line {line}: is number {found}, expected {expected}")
+                write!(
+                    f,
+                    "line {line}: calls itself seq {found}, and seq {expected} is expected"
+                )
             }
             Problem::Request(problem) => {
                 write!(f, "line {line}: the request is not one: {problem}")

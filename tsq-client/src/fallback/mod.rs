@@ -215,6 +215,7 @@ pub(crate) fn may_be_blocked(failure: &Failure) -> bool {
         | Failure::PortClosed { .. }
         | Failure::PathTooNarrow { .. }
         | Failure::NotTsq { .. }
+        | Failure::NoClientCertificate { .. }
         | Failure::Connection { .. }
         | Failure::Trust { .. }
         | Failure::Unanswered { refused: 0, .. } => true,

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::client::danger::ServerCertVerifier;
 use tsq_certs::{Pin, pem};
+use tsq_proto::words::{Count, Foreign};
 
 use crate::resumption::{MemoryStore, TicketStore};
 use crate::target::Target;
@@ -146,6 +147,27 @@ impl fmt::Display for TrustError {
     }
 }
 
+/// The TLS library calls whatever it cannot read a peer's.
+fn damaged(line: usize, error: &rustls::Error) -> String {
+    let why = match error {
+        rustls::Error::InvalidCertificate(why) => format!("{why:?}"),
+        other => other.to_string(),
+    };
+    format!(
+        "the certificate at line {line} is damaged, or no authority's ({})",
+        Foreign(&why)
+    )
+}
+
+/// Where the roots were looked for, if not in the system's places.
+fn named_by_environment() -> String {
+    ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+        .iter()
+        .filter_map(|name| Some((name, std::env::var(name).ok()?)))
+        .map(|(name, value)| format!(", {name}={}", Foreign(&value)))
+        .collect()
+}
+
 impl Trust {
     /// The system's roots.
     ///
@@ -154,12 +176,17 @@ impl Trust {
     pub fn system() -> Result<Self, TrustError> {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(found.certs);
+        let (_, damaged) = roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
-            let problem = found
-                .errors
-                .first()
-                .map_or("none found".to_string(), ToString::to_string);
+            let problem = match found.errors.first() {
+                Some(error) => Foreign(&error.to_string()).to_string(),
+                None if damaged > 0 => format!(
+                    "{} found, damaged{}",
+                    Count(damaged, "certificate"),
+                    named_by_environment()
+                ),
+                None => format!("none found{}", named_by_environment()),
+            };
             return Err(TrustError::NoSystemRoots { problem });
         }
         Ok(Self {
@@ -183,7 +210,7 @@ impl Trust {
         for section in pem::certificates(&text).map_err(|error| bad(error.to_string()))? {
             roots
                 .add(section.der.into())
-                .map_err(|error| bad(format!("line {}: {error}", section.line)))?;
+                .map_err(|error| bad(damaged(section.line, &error)))?;
         }
         Ok(Self {
             roots: Some(Arc::new(roots)),

@@ -1,10 +1,12 @@
 //! Why a certificate was not accepted, said the right way round.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 use tsq_certs::Pin;
+use tsq_proto::words::Foreign;
 use x509_parser::time::ASN1Time;
 
 /// Why a certificate was not accepted. Times are seconds since 1970.
@@ -185,20 +187,47 @@ impl fmt::Display for TrustRefusal {
             Self::UnknownIssuer { missing: None } => {
                 f.write_str("the certificate is signed by nobody we trust (for a private server: --ca FILE or --pin SHA256)")
             }
-            Self::WrongName { expected, presented } if presented.is_empty() => {
-                write!(f, "the certificate is not for {expected}")
-            }
-            Self::WrongName { expected, presented } => write!(
-                f,
-                "the certificate is for {}, not for {expected} (--server-name NAME checks another name)",
-                presented.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ")
-            ),
+            Self::WrongName { expected, presented } => wrong_name(expected, presented, f),
             Self::WrongPin { presented } => {
                 write!(f, "the public key's pin is {presented}, none of those given")
             }
-            Self::Other { problem } => write!(f, "the certificate was refused: {problem}"),
+            Self::Other { problem } => {
+                write!(f, "the certificate was refused: {}", Foreign(problem))
+            }
         }
     }
+}
+
+fn wrong_name(expected: &str, presented: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let asked = Foreign(expected);
+    if is_there_as_a_name(expected, presented) {
+        return write!(
+            f,
+            "the certificate has {asked} as a DNS name, where no client looks for an address: have one made with it as an IP address (subjectAltName IP:{asked})"
+        );
+    }
+    if presented.is_empty() {
+        return write!(f, "the certificate is not for {asked}");
+    }
+    let names: Vec<String> = presented
+        .iter()
+        .take(5)
+        .map(|name| Foreign(name).to_string())
+        .collect();
+    write!(
+        f,
+        "the certificate is for {}, not for {asked} (--server-name NAME checks another name)",
+        names.join(", ")
+    )
+}
+
+/// An address that stands among the names and was not found among the addresses.
+fn is_there_as_a_name(expected: &str, presented: &[String]) -> bool {
+    let address = |text: &str| text.parse::<IpAddr>().ok();
+    address(expected).is_some_and(|asked| {
+        let same = |name: &String| address(name) == Some(asked);
+        presented.iter().any(same)
+    })
 }
 
 /// `2026-11-20 13:21:42 UTC`, from seconds since 1970.
@@ -261,6 +290,50 @@ mod tests {
         let late = TrustRefusal::Expired { not_after, now, by }.to_string();
         assert!(late.contains("the servers agree"), "{late}");
         assert!(!late.contains("this host's clock"), "{late}");
+    }
+
+    #[test]
+    fn names_in_a_certificate_cannot_write_to_the_terminal() {
+        let hostile = "a\u{1b}]0;x\u{7}\u{9b}2J\u{202e}\u{2028}\r\n".to_string();
+        for refusal in [
+            TrustRefusal::WrongName {
+                expected: "time.example".into(),
+                presented: vec![hostile.clone(), "x".repeat(10_000)],
+            },
+            TrustRefusal::UnknownIssuer {
+                missing: Some(hostile.clone()),
+            },
+            TrustRefusal::Other { problem: hostile },
+        ] {
+            let words = refusal.to_string();
+            assert!(
+                words.contains("a\\u{1b}]0;x\\u{7}\\u{9b}2J\\u{202e}"),
+                "{words}"
+            );
+            assert!(
+                words.is_ascii() && !words.contains(char::is_control),
+                "{words}"
+            );
+            assert!(words.len() < 1000, "{words}");
+        }
+    }
+
+    #[test]
+    fn address_written_as_a_name_is_told_from_another_name() {
+        let words = |expected: &str, presented: &str| {
+            let (expected, presented) = (expected.into(), vec![presented.into()]);
+            TrustRefusal::WrongName {
+                expected,
+                presented,
+            }
+            .to_string()
+        };
+        for (asked, has) in [("127.0.0.1", "127.0.0.1"), ("::1", "0:0:0:0:0:0:0:1")] {
+            let told = words(asked, has);
+            assert!(told.contains("as a DNS name"), "{told}");
+            assert!(!told.contains("not for"), "{told}");
+        }
+        assert!(words("127.0.0.1", "127.0.0.2").contains("is for 127.0.0.2, not for 127.0.0.1"));
     }
 
     #[test]
