@@ -124,8 +124,9 @@ fn our_server_serves_the_field_datagram_client() {
 #[test]
 fn our_server_serves_a_client_that_repeats_one_nonce() {
     let server = Server::start(&[]);
-    // Without a delay the first answer is there before there is anything to repeat.
-    let delayed = Impairment::round_trip(Duration::from_millis(40));
+    // Without a delay the first answer is there before there is anything to repeat; with a short one a busy machine
+    // repeats little in it.
+    let delayed = Impairment::round_trip(Duration::from_millis(400));
     let relay = Relay::start(server.address(), delayed).unwrap();
     let options = ["--insecure", "--impatient", "--count", "5"];
     let outcome = Peer::run("datagram_client.py", relay.address(), &options);
@@ -178,8 +179,9 @@ fn our_server_leaves_the_field_clients_side_of_a_stream_alone_until_it_ends_it()
     let server = Server::start(&[]);
     let options = ["--insecure", "--count", "4", "--hold", "0.1"];
     assert_served(&ask_as("stream_client.py", &server, &options), 4, "tsq/1");
-    let at_once = [&options[..], &["--pipelined"]].concat();
-    assert_served(&ask_as("stream_client.py", &server, &at_once), 4, "tsq/1");
+    // Fewer than half of what it may have: then nothing is stopped for want of room, however slow this machine.
+    let at_once = ["--insecure", "--count", "3", "--hold", "0.1", "--pipelined"];
+    assert_served(&ask_as("stream_client.py", &server, &at_once), 3, "tsq/1");
 }
 
 #[test]
@@ -202,14 +204,14 @@ fn our_server_gives_streams_back_to_a_client_that_began_requests_and_left_them()
 #[test]
 fn our_server_gives_streams_back_at_once_that_their_client_has_reset() {
     let server = Server::start(&["--max-streams", "8"]);
-    // Half the time that a request may take.
+    // Less than the 5 s that a request may take.
     let options = [
         "--insecure",
         "--unfinished",
         "8",
         "--abandon",
         "--timeout",
-        "2.5",
+        "4.5",
     ];
     let outcome = ask_as("stream_client.py", &server, &options);
     assert_eq!(outcome.code, Some(0), "{outcome:#?}");
