@@ -19,7 +19,7 @@ pub enum BadDuration {
     NoNumber,
     /// It is below zero.
     Negative,
-    /// The unit is none of [`UNITS`].
+    /// The unit is not one of those read.
     Unit(String),
     /// It is outside the option's range.
     Range {

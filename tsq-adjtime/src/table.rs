@@ -290,7 +290,7 @@ fn action(action: &Action, dry_run: bool) -> String {
     }
 }
 
-/// An offset with its sign; whole microseconds even where it is seconds, up to [`LONG`].
+/// An offset with its sign; whole microseconds even where it is seconds, up to 100 s.
 pub fn offset_text(offset: Offset) -> String {
     let size = offset.abs();
     if !(Duration::from_secs(1)..LONG).contains(&size) {

@@ -1,7 +1,7 @@
 //! The log on standard error. Nobody waits for it: who reads it may be stopped, full or gone, and the
 //! time is served on.
 //!
-//! Lines go into a [`Queue`] of limited size, and a thread of its own writes them. What does not fit is counted
+//! Lines go into a queue of limited size, and a thread of its own writes them. What does not fit is counted
 //! ([`Log::lost`]), and told in a line when the reader goes on.
 
 mod queue;
