@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tsq_certs::{Authority, Error, Lifetime, Made, Pin, When};
 use tsq_command::json::ascii;
+use tsq_command::output;
 use tsq_keys::PrivateKey;
 
 use crate::args::{Args, Command};
@@ -149,19 +150,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     })
 }
 
-/// Unlike `println!`, reports a full stdout instead of panicking; a reader that has gone has seen enough.
 fn print(text: &str) -> Result<(), Error> {
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .or_else(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Ok(()),
-            _ => Err(error),
-        })
-        .map_err(|source| Error::Io {
-            action: "write",
-            path: "standard output".into(),
-            source,
-        })
+    output::print(|out| out.write_all(text.as_bytes())).map_err(Error::Output)
 }

@@ -41,6 +41,8 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The result could not be written to standard output, as the system's reason says.
+    Output(io::Error),
     /// The certificate could not be generated.
     Generate(rcgen::Error),
     /// The signing key could not be generated.
@@ -78,6 +80,7 @@ impl fmt::Display for Error {
                 path,
                 source,
             } => write!(f, "cannot {action} {}: {source}", path.display()),
+            Self::Output(reason) => write!(f, "{reason}"),
             Self::Generate(reason) => write!(f, "cannot make the certificate: {reason}"),
             Self::NoRandomness(reason) => write!(f, "cannot make the signing key: {reason}"),
         }
@@ -87,7 +90,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::Output(source) => Some(source),
             Self::Generate(source) => Some(source),
             Self::NoRandomness(source) => Some(source),
             _ => None,

@@ -1,5 +1,6 @@
 //! Programs whose reader has gone: `tsq-certs pin cert.pem | true`.
 
+use std::fs::File;
 use std::process::{Command, Stdio};
 
 use tsq_interop::{Certs, Server, bin};
@@ -49,5 +50,39 @@ fn every_program_ends_quietly_when_nobody_reads_it() {
         let (found, told) = without_a_reader(command);
         assert_eq!(found, Some(code), "{program} {words:?}: {told}");
         assert_eq!(told, "", "{program} {words:?}");
+    }
+}
+
+#[test]
+fn full_output_is_one_line_and_a_failure() {
+    let certs = Certs::new();
+    let server = Server::start(&[]);
+    let address = server.address().to_string();
+    let reach = ["--pin", server.pin(), "--timeout", "9s", &address];
+    let ca = certs.ca();
+    for (program, words) in [
+        ("tsq-certs", vec!["pin", ca.as_str()]),
+        ("tsq-server", vec!["--print-config"]),
+        ("tsq-adjtime", [&["--dry-run"], &reach[..]].concat()),
+        ("tsq-adjtime", [&["check", "--json"], &reach[..]].concat()),
+        ("tsq-adjtime", [&["explain"], &reach[..]].concat()),
+        ("tsq-adjtime", vec!["self-test", "--queries", "1", "--json"]),
+        (
+            "tsq-perf",
+            [&["-d", "1", "--warm-up", "0", "--json"], &reach[..]].concat(),
+        ),
+    ] {
+        let output = Command::new(bin(program))
+            .args(&words)
+            .stdout(File::options().write(true).open("/dev/full").unwrap())
+            .output()
+            .expect("it ends");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{program} {words:?}: {told}");
+        assert!(
+            told.contains("standard output: No space left on device"),
+            "{program} {words:?}: {told}"
+        );
+        assert_eq!(told.lines().count(), 1, "{program} {words:?}: {told}");
     }
 }

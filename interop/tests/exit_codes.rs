@@ -44,16 +44,6 @@ fn dry_run_exits_0_and_prints_one_object_and_nothing_else() {
 }
 
 #[test]
-fn output_that_cannot_be_written_exits_1() {
-    let mut command = Command::new("sh");
-    let ask = "exec \"$0\" self-test --queries 1 --json > /dev/full";
-    command.args(["-c", ask]).arg(bin("tsq-adjtime"));
-    let outcome = run(command, Duration::from_secs(10));
-    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
-    assert!(outcome.stderr.contains("No space"), "{outcome:#?}");
-}
-
-#[test]
 fn wrong_usage_exits_2_with_a_reason_and_sends_nothing() {
     let (socket, address) = silent_port();
     let folder = tempfile::tempdir().unwrap();

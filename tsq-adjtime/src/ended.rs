@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use tsq_client::Protocol;
+use tsq_command::output;
 
 use crate::analysis::Verdict;
 use crate::outcome::{Action, Exit, Outcome};
@@ -61,15 +62,12 @@ impl From<Unusable> for Ended {
     }
 }
 
-/// What came of writing a result: whoever closes the pipe has read enough.
+/// Writes a result to standard output.
 ///
 /// # Errors
 /// [`Unusable`] with the system's reason.
-pub fn written(result: io::Result<()>) -> Result<(), Unusable> {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(crate::run::internal(error)),
-        _ => Ok(()),
-    }
+pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Unusable> {
+    output::print(write).map_err(crate::run::internal)
 }
 
 fn reason(outcome: &Outcome) -> String {

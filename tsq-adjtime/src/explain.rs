@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tsq_command::json::ascii;
 
-use crate::ended::{Ended, written};
+use crate::ended::{self, Ended};
 use crate::findings::{self, Finding, Level};
 use crate::outcome::{Exit, Outcome};
 use crate::reach::Reach;
@@ -25,15 +25,12 @@ pub fn explain(
 ) -> Result<Ended, Unusable> {
     let outcome = ask(servers, reach, timeout)?;
     let findings = findings::all(outcome.as_ref());
-    let mut out = io::stdout().lock();
-    let printed = if json {
-        print_json(&findings, None, &mut out)
-    } else {
-        findings
+    ended::print(|out| match json {
+        true => print_json(&findings, None, out),
+        false => findings
             .iter()
-            .try_for_each(|finding| sentence(finding, &mut out))
-    };
-    written(printed)?;
+            .try_for_each(|finding| sentence(finding, out)),
+    })?;
     Ok(Ended::well())
 }
 
@@ -51,13 +48,10 @@ pub fn check(
     let outcome = ask(servers, reach, timeout)?;
     let exit = outcome.as_ref().map_or(Exit::Done, |outcome| outcome.exit);
     let findings = findings::all(outcome.as_ref());
-    let mut out = io::stdout().lock();
-    let printed = if json {
-        print_json(&findings, Some(exit), &mut out)
-    } else {
-        ticket(&findings, outcome.as_ref(), exit, &mut out)
-    };
-    written(printed)?;
+    ended::print(|out| match json {
+        true => print_json(&findings, Some(exit), out),
+        false => ticket(&findings, outcome.as_ref(), exit, out),
+    })?;
     Ok(outcome.as_ref().map_or_else(Ended::well, Ended::of))
 }
 

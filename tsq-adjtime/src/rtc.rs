@@ -1,6 +1,5 @@
 //! The hardware clock against trusted time.
 
-use std::io::Write;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tsq_clock::{Clock, HardwareClock, Limits, Moment, RtcVerdict, SystemClock};
 use tsq_command::json::ascii;
 use tsq_proto::{HostTime, Offset};
 
-use crate::ended::{Ended, written};
+use crate::ended::{self, Ended};
 use crate::outcome::Exit;
 use crate::reach::Reach;
 use crate::settings::Unusable;
@@ -57,18 +56,13 @@ pub struct Wish<'a> {
 /// [`Unusable`]: there is no such clock, it may not be read or set, or nobody trusted tells the time.
 pub fn run(servers: &[String], reach: &Reach, wish: &Wish<'_>) -> Result<Ended, Unusable> {
     let report = compare(servers, reach, wish)?;
-    let mut out = std::io::stdout().lock();
-    let printed = if wish.json {
-        serde_json::to_string(&report)
-            .map_err(Into::into)
-            .and_then(|json| writeln!(out, "{}", ascii(&json)))
-    } else {
-        report
+    ended::print(|out| match wish.json {
+        true => writeln!(out, "{}", ascii(&serde_json::to_string(&report)?)),
+        false => report
             .words
             .iter()
-            .try_for_each(|line| writeln!(out, "{line}"))
-    };
-    written(printed)?;
+            .try_for_each(|line| writeln!(out, "{line}")),
+    })?;
     Ok(Ended::with(report.exit, report.why))
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::args::{Args, Command};
-use crate::ended::{Ended, written};
+use crate::ended::{self, Ended};
 use crate::outcome::{Action, Exit, Outcome};
 use crate::progress::Line;
 use crate::settings::{Settings, Unusable};
@@ -121,13 +121,10 @@ fn is_nothing_new(outcome: &Outcome) -> bool {
 }
 
 fn print(outcome: &Outcome, view: View) -> Result<(), Unusable> {
-    let stdout = io::stdout();
-    let printed = if view.json {
-        json::print(outcome, &mut stdout.lock())
-    } else {
-        table::print(outcome, view.verbose, &mut stdout.lock())
-    };
-    written(printed)
+    ended::print(|out| match view.json {
+        true => json::print(outcome, out),
+        false => table::print(outcome, view.verbose, out),
+    })
 }
 
 #[expect(

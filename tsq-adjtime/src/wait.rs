@@ -1,10 +1,9 @@
 //! Waits until this host's clock is right: for boot scripts, and for containers that set no clock.
 
-use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::ended::{Ended, written};
+use crate::ended::{self, Ended};
 use crate::outcome::{Action, Exit, Outcome};
 use crate::reach::Reach;
 use crate::run::View;
@@ -48,13 +47,10 @@ pub fn run(servers: &[String], reach: &Reach, wait: &Wait) -> Result<Ended, Unus
         known = Some(outcome);
         thread::sleep(PAUSE.min(left - LEAST));
     };
-    let mut stdout = std::io::stdout().lock();
-    let printed = if wait.json {
-        json::print(&outcome, &mut stdout)
-    } else {
-        table::print(&outcome, false, &mut stdout).and_then(|()| stdout.flush())
-    };
-    written(printed)?;
+    ended::print(|out| match wait.json {
+        true => json::print(&outcome, out),
+        false => table::print(&outcome, false, out),
+    })?;
     Ok(Ended::of(&outcome))
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tsq_command::output;
 
 use crate::Error;
 use crate::connections::Connections;
@@ -72,20 +73,21 @@ impl Report {
     /// # Errors
     /// Those of writing.
     pub(crate) fn print(&self, json: bool) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        if json {
-            writeln!(out, "{}", self.json())?;
-            return out.flush();
-        }
+        output::print(|out| match json {
+            true => writeln!(out, "{}", self.json()),
+            false => self.table(out),
+        })
+    }
+
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}\n", self.title)?;
         match &self.outcome {
             Outcome::Requests(steps) => write!(out, "{}", requests_table(steps))?,
             Outcome::Handshakes(stormed) => write!(out, "{}", handshakes_table(stormed))?,
         }
-        for note in self.notes() {
-            writeln!(out, "{note}")?;
-        }
-        out.flush()
+        self.notes()
+            .iter()
+            .try_for_each(|note| writeln!(out, "{note}"))
     }
 
     pub(crate) fn exit_code(&self) -> u8 {

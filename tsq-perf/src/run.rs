@@ -30,11 +30,8 @@ pub fn main(args: &Args) -> u8 {
     };
     let code = report.exit_code();
     if let Err(error) = report.print(args.json) {
-        // Whoever reads us has seen enough.
-        if error.kind() != io::ErrorKind::BrokenPipe {
-            tell(format_args!("standard output: {error}"));
-            return 1;
-        }
+        tell(format_args!("{error}"));
+        return 1;
     }
     if let Some(problem) = report.problem() {
         tell(format_args!("{}: {problem}", args.server));

@@ -167,17 +167,7 @@ pub fn run(loaded: &Loaded, log: &Log) -> Result<(), RunError> {
 }
 
 fn print(text: &str) -> Result<(), RunError> {
-    use io::Write;
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .or_else(|error| match error.kind() {
-            // Whoever reads us has seen enough.
-            io::ErrorKind::BrokenPipe => Ok(()),
-            _ => Err(error),
-        })
-        .map_err(RunError::Running)
+    tsq_command::output::print(|out| out.write_all(text.as_bytes())).map_err(RunError::Running)
 }
 
 fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tsq_command::json::ascii as ascii_json;
+use tsq_command::output;
 use tsq_keys::VerifyKeys;
 use tsq_proto::HostTime;
 use tsq_proto::words::{Count, Foreign};
@@ -21,45 +22,43 @@ pub fn run(file: &Path, keys: &[PathBuf], expected_head: Option<Hash>, json: boo
         Ok(keys) => keys,
         Err(error) => return complain(&error.to_string(), Exit::Usage),
     };
-    let stdout = io::stdout();
-    let mut out = io::BufWriter::new(stdout.lock());
-    let mut unwritten = Ok(());
-    let mut each = |proof: &Proof| {
-        let written = if json {
-            writeln!(out, "{}", object(proof))
-        } else {
-            writeln!(out, "{}", words(proof))
+    let mut found = None;
+    let printed = output::print(|out| {
+        let mut unwritten = Ok(());
+        let mut each = |proof: &Proof| {
+            if unwritten.is_ok() {
+                unwritten = match json {
+                    true => writeln!(out, "{}", object(proof)),
+                    false => writeln!(out, "{}", words(proof)),
+                };
+            }
         };
-        if unwritten.is_ok() {
-            unwritten = written;
+        let result = found.insert(read(file, &keys, expected_head, &mut each));
+        unwritten?;
+        match result {
+            Ok(checked) => writeln!(out, "{}", summary(checked, json)),
+            Err(flaw) if json => writeln!(out, "{}", refusal(flaw)),
+            Err(_) => Ok(()),
         }
-    };
-    let result = File::open(file)
-        .map_err(|error| Flaw {
-            line: 0,
-            problem: Problem::File(error),
-        })
-        .and_then(|file| verify(&mut BufReader::new(file), &keys, expected_head, &mut each));
-    match result {
-        Ok(checked) => {
-            let end = writeln!(out, "{}", summary(&checked, json)).and_then(|()| out.flush());
-            match unwritten.and(end) {
-                // Whoever reads us has seen enough.
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => complain(
-                    &format!("the result could not be written: {error}"),
-                    Exit::Internal,
-                ),
-                _ => Exit::Done.code(),
-            }
-        }
-        Err(flaw) => {
-            let _ = out.flush();
-            if json {
-                let _ = writeln!(io::stdout(), "{}", refusal(&flaw));
-            }
-            complain(&format!("{}: {flaw}", file.display()), Exit::Internal)
-        }
+    });
+    match (found, printed) {
+        (Some(Err(flaw)), _) => complain(&format!("{}: {flaw}", file.display()), Exit::Internal),
+        (_, Err(error)) => complain(&error.to_string(), Exit::Internal),
+        (_, Ok(())) => Exit::Done.code(),
     }
+}
+
+fn read(
+    file: &Path,
+    keys: &VerifyKeys,
+    expected_head: Option<Hash>,
+    each: &mut dyn FnMut(&Proof),
+) -> Result<Checked, Flaw> {
+    let file = File::open(file).map_err(|error| Flaw {
+        line: 0,
+        problem: Problem::File(error),
+    })?;
+    verify(&mut BufReader::new(file), keys, expected_head, each)
 }
 
 fn complain(problem: &str, exit: Exit) -> u8 {
