@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tsq_net::tls::Issued;
+
 use super::{Limits, Prefixes};
 
 /// Bytes that every connection may hold; for more it draws on the spare.
@@ -44,7 +46,7 @@ impl Limits {
                 .saturating_mul(REQUEST),
             spare: self.spare_memory,
             networks: Prefixes::bytes(&self.per_network, self.connections),
-            sessions: SESSIONS,
+            sessions: Issued::MOST_BYTES,
             shards: shards.saturating_mul(SHARD),
             program: PROGRAM,
         }
@@ -81,9 +83,6 @@ const BESIDE: usize = 2048;
 
 /// The longest request, in a vector that grew by doubling, and its places in two tables.
 const REQUEST: usize = 2 * 1024 + 512;
-
-/// 16384 sessions with their names, of clients without certificates.
-const SESSIONS: usize = 16 * 1024 * 640;
 
 /// Room for a batch of packets, and the socket's buffer: the kernel makes twice the 4 MiB asked for.
 const SHARD: usize = 9 * 1024 * 1024;
