@@ -187,7 +187,8 @@ pub enum Command {
 
     /// See whether a run would work, with all that one needs to ask for help; sets nothing
     ///
-    /// Exits as a run with the same options and the usual limits would.
+    /// Exits as a run with the same options, the usual limits and --dry-run would: whether this user may set the clock,
+    /// and which daemon keeps it, is told among what is found.
     Check {
         /// Whom to ask.
         #[arg(
