@@ -137,8 +137,10 @@ pub(crate) const CELLS: [Cell; 15] = [
     },
     Cell {
         name: "migration",
-        about: "the client's UDP port changes among 50 exchanges: by itself where `active`, else in a relay, as behind \
-                a NAT",
+        about: "the client's UDP port changes among 50 exchanges: by itself where `active`, and in a relay, as behind a \
+                NAT, from the packet told on and again from later ones, no answer lost. Before that the handshake is \
+                not confirmed, and RFC 9000 section 9 lets no address change: tsq-adjtime begins anew then, which a \
+                peer's client does not",
         our_server: client::migration,
         our_client: server::migration,
     },

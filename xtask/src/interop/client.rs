@@ -8,7 +8,6 @@ use tsq_interop::{Impairment, Relay};
 use super::aioquic;
 use super::bench::{Bench, SigningKey};
 use super::cell::Verdict;
-use super::rebinder::Rebinder;
 use super::stack::Stack;
 
 pub(crate) const NO_EARLY_DATA: &str = "s2n-quic has no 0-RTT";
@@ -168,40 +167,62 @@ fn second_connection(bench: &Bench, stack: Stack, option: &str, field: &str) -> 
     }))
 }
 
+/// By itself where the peer's library can, and in a relay at every moment.
 // tsq: C6
 pub(crate) fn migration(bench: &Bench, stack: Stack) -> Verdict {
-    let count = ["--count", "50"];
-    match stack {
-        Stack::Aioquic => verdict(moved(ask(
-            bench,
-            stack,
-            "datagram",
-            &["--rebind", "--count", "5"],
-        ))),
-        Stack::Quiche | Stack::Ngtcp2 => verdict(by_both(|transport| {
-            moved(ask(
-                bench,
-                stack,
-                transport,
-                &[&count[..], &["--migrate"]].concat(),
-            ))
-        })),
-        Stack::S2nQuic => verdict(by_both(|transport| {
-            let server = bench.our_server(&[]);
-            let rebinder = Rebinder::start(server.address())?;
-            let options = [&["--transport", transport][..], &count].concat();
-            bench.peer_client(stack, rebinder.address(), &options)?;
-            rebinder.finish()
-        })),
-    }
+    verdict(by_both(|transport| {
+        let by_itself = migrates_by_itself(bench, stack, transport)?;
+        let held = changes_survived(bench, stack, transport)?;
+        Ok([by_itself, held].join(", ").trim_start_matches(", ").into())
+    }))
 }
 
-fn moved(report: Result<Value, String>) -> Result<String, String> {
-    match report?["addresses"].as_u64() {
+fn migrates_by_itself(bench: &Bench, stack: Stack, transport: &str) -> Result<String, String> {
+    let options: &[&str] = match (stack, transport) {
+        (Stack::Aioquic, "datagram") => &["--rebind", "--count", "5"],
+        (Stack::Quiche | Stack::Ngtcp2, _) => &["--count", "50", "--migrate"],
+        _ => return Ok(String::new()),
+    };
+    match ask(bench, stack, transport, options)?["addresses"].as_u64() {
         Some(2..) => Ok("active".into()),
         other => Err(format!("{other:?} ports were used")),
     }
 }
+
+/// The first packet from which on a change costs the peer's client no answer.
+///
+/// RFC 9000 section 9: no change before the handshake is confirmed, so that a client that does not begin anew then has
+/// no time; one after it must cost nothing.
+fn changes_survived(bench: &Bench, stack: Stack, transport: &str) -> Result<String, String> {
+    let mut lost_at = 0;
+    for packets in MOMENTS {
+        let server = bench.our_server(&[]);
+        let relay = rebinding(server.address(), packets)?;
+        let asked = ask_at(bench, stack, relay.address(), transport, &["--count", "50"]);
+        let moved = relay.counters().to_second_port > 0;
+        match asked {
+            Ok(_) if !moved => return Err(format!("no change after {packets} packets")),
+            Ok(_) => (),
+            Err(_) if packets <= HANDSHAKE => lost_at = packets,
+            Err(reason) => return Err(format!("change after {packets} packets: {reason}")),
+        }
+    }
+    Ok(format!("from packet {}", lost_at + 2))
+}
+
+/// A path on which the packets after so many come from another port.
+pub(crate) fn rebinding(server: SocketAddr, packets: u64) -> Result<Relay, String> {
+    let impairment = Impairment {
+        rebind_after: Some(packets),
+        ..Impairment::default()
+    };
+    Relay::start(server, impairment).map_err(|error| error.to_string())
+}
+
+/// After how many of a client's packets its port changes: all of a handshake, and some among 50 exchanges.
+pub(crate) const MOMENTS: [u64; 9] = [1, 2, 3, 4, 5, 6, 8, 12, 15];
+/// The most packets of a client's that a handshake takes.
+const HANDSHAKE: u64 = 6;
 
 pub(crate) fn loss(bench: &Bench, stack: Stack) -> Verdict {
     verdict(by_both(|transport| {

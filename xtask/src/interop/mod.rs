@@ -5,7 +5,6 @@ mod bench;
 mod c;
 mod cell;
 mod client;
-mod rebinder;
 mod recorded;
 mod server;
 mod stack;

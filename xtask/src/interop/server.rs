@@ -7,8 +7,9 @@ use tsq_interop::{Peer, Report};
 
 use super::bench::{Bench, PeerServer, SigningKey};
 use super::cell::Verdict;
-use super::client::{NO_EARLY_DATA, by_both, impaired, milliseconds, offset_of, retried, verdict};
-use super::rebinder::Rebinder;
+use super::client::{
+    MOMENTS, NO_EARLY_DATA, by_both, impaired, milliseconds, offset_of, rebinding, retried, verdict,
+};
 use super::stack::Stack;
 
 /// A peer's server of either kind.
@@ -23,7 +24,10 @@ pub(crate) fn handshake(bench: &Bench, stack: Stack) -> Verdict {
 
 // tsq: C2
 pub(crate) fn alpn_draft(bench: &Bench, stack: Stack) -> Verdict {
-    verdict(ask(bench, stack, "stream", &["--alpn", "tsq"], &[]).map(|_| String::new()))
+    // By a peer that ends its answers, as the draft's servers do and those in the field do not (F3).
+    let peer = Peers::start_whole(bench, stack, "stream", &["--alpn", "tsq"]);
+    let asked = peer.asked_well(bench, peer.address(), "stream", &[]);
+    verdict(asked.map(|_| String::new()))
 }
 
 // tsq: C2
@@ -162,9 +166,15 @@ fn second_connection(bench: &Bench, stack: Stack, mix: &str, counted: &str) -> V
 pub(crate) fn migration(bench: &Bench, stack: Stack) -> Verdict {
     verdict(by_both(|transport| {
         let peer = Peers::start(bench, stack, transport, &[]);
-        let rebinder = Rebinder::start(peer.address())?;
-        peer.asked_well(bench, rebinder.address(), transport, &["--queries", "50"])?;
-        rebinder.finish()
+        for packets in MOMENTS {
+            let relay = rebinding(peer.address(), packets)?;
+            peer.asked_well(bench, relay.address(), transport, &["--queries", "50"])
+                .map_err(|reason| format!("change after {packets} packets: {reason}"))?;
+            if relay.counters().from_second_port == 0 {
+                return Err(format!("no change after {packets} packets"));
+            }
+        }
+        Ok("from packet 2".into())
     }))
 }
 
