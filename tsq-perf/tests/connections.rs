@@ -52,7 +52,8 @@ fn closed_by_client(server: &Server) -> f64 {
 
 #[test]
 fn connections_over_the_limit_are_counted_and_change_the_exit_code() {
-    let server = Server::start(&["--max-connections-per-ipv4", "5"]);
+    let limited = ["--max-connections-per-ipv4", "5"];
+    let server = Server::start(&[&limited, METRICS].concat());
     let outcome = perf(&server, &["--insecure", "--json", "-c", "40"]);
     assert_eq!(outcome.code, Some(5), "{outcome:?}");
     let json = json(&outcome);
@@ -68,6 +69,8 @@ fn connections_over_the_limit_are_counted_and_change_the_exit_code() {
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
     assert!(outcome.stderr.contains("refused"), "{outcome:?}");
 
+    // Those that are ending still count for their network.
+    until("all have gone", || server.metric("tsq_connections") == 0.0);
     let outcome = perf(&server, &["--insecure", "-c", "40", "--threads", "2"]);
     assert_eq!(outcome.code, Some(5), "{outcome:?}");
     assert!(
