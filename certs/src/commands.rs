@@ -139,7 +139,7 @@ fn print_pins(files: &[PathBuf], json: bool) -> Result<(), Error> {
 }
 
 fn pin_of_file(file: &Path) -> Result<Pin, Error> {
-    tsq_certs::pin_of_pem(&read(file)?).map_err(|error| in_file(file, error))
+    tsq_certs::pin_of_pem(&read(file)?).map_err(|error| in_file(file, error.into()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

@@ -20,8 +20,6 @@ pub enum Error {
     /// A validity that ends before it begins, or lies outside the years 1970 to 9999; a signing key's may begin
     /// until 2262.
     BadLifetime(&'static str),
-    /// Not a pin: see [`Pin`](crate::Pin).
-    BadPin(&'static str),
     /// Not a usable certificate.
     BadCertificate(String),
     /// Not a usable private key.
@@ -54,7 +52,7 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::NoNames | Self::BadName { .. } | Self::BadLifetime(_) | Self::BadPin(_)
+            Self::NoNames | Self::BadName { .. } | Self::BadLifetime(_)
         )
     }
 }
@@ -65,7 +63,6 @@ impl fmt::Display for Error {
             Self::NoNames => f.write_str("a certificate needs at least one name or address"),
             Self::BadName { name, reason } => write!(f, "bad name {name:?}: {reason}"),
             Self::BadLifetime(reason) => write!(f, "bad lifetime: {reason}"),
-            Self::BadPin(reason) => write!(f, "bad pin: {reason}"),
             Self::BadCertificate(reason) => write!(f, "not a usable certificate: {reason}"),
             Self::BadKey(reason) => write!(f, "not a usable private key: {reason}"),
             Self::KeyMismatch => f.write_str("the CA's certificate and key do not belong together"),
@@ -95,6 +92,12 @@ impl std::error::Error for Error {
             Self::NoRandomness(source) => Some(source),
             _ => None,
         }
+    }
+}
+
+impl From<tsq_x509::BadCertificate> for Error {
+    fn from(tsq_x509::BadCertificate(reason): tsq_x509::BadCertificate) -> Self {
+        Self::BadCertificate(reason)
     }
 }
 

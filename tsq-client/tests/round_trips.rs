@@ -137,7 +137,7 @@ fn ticket_of_a_server_that_is_trusted_no_more_is_not_used() {
     let server = flights.server();
     measure_once(&server, TransportChoice::Auto);
     let another = Server {
-        trust: Trust::pins(vec![tsq_certs::Pin::of_public_key(b"another")]),
+        trust: Trust::pins(vec![tsq_x509::Pin::of_public_key(b"another")]),
         ..server
     };
     let report = measure_once(&another, TransportChoice::Auto);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use tsq_certs::pem;
 use tsq_net::tls::certified_key;
+use tsq_x509::pem;
 
 /// Who we are, for servers that ask: a certificate chain and its key.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl ClientIdentity {
             problem,
         };
         let read = |path: &Path| {
-            tsq_certs::read_small_file(path).map_err(|error| bad(path, error.to_string()))
+            tsq_x509::read_small_file(path).map_err(|error| bad(path, error.to_string()))
         };
         let chain: Vec<CertificateDer<'static>> = pem::certificates(&read(cert)?)
             .map_err(|error| bad(cert, error.to_string()))?

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::client::danger::ServerCertVerifier;
-use tsq_certs::{Pin, pem};
 use tsq_proto::words::{Count, Foreign};
+use tsq_x509::{Pin, pem};
 
 use crate::resumption::{MemoryStore, TicketStore};
 use crate::target::Target;
@@ -205,7 +205,7 @@ impl Trust {
             path: path.into(),
             problem,
         };
-        let text = tsq_certs::read_small_file(path).map_err(|error| bad(error.to_string()))?;
+        let text = tsq_x509::read_small_file(path).map_err(|error| bad(error.to_string()))?;
         let mut roots = RootCertStore::empty();
         for section in pem::certificates(&text).map_err(|error| bad(error.to_string()))? {
             roots

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tsq_certs::Pin;
+use tsq_x509::Pin;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::refusal::{By, TrustRefusal};

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
-use tsq_certs::Pin;
 use tsq_proto::words::Foreign;
+use tsq_x509::Pin;
 use x509_parser::time::ASN1Time;
 
 /// Why a certificate was not accepted. Times are seconds since 1970.

@@ -193,7 +193,7 @@ fn nothing_but_dates_ever_waits() {
 fn pinned_key_is_known_as_pinned_and_its_dates_wait_alike() {
     let root = authority("root", &(0..1000), None);
     let chain = [leaf("whatever.example", &(10..20), &root)];
-    let pin = tsq_certs::pin_of_der(&chain[0]).unwrap();
+    let pin = tsq_x509::pin_of_der(&chain[0]).unwrap();
     let trust = Trust::pins(vec![pin]);
     assert_eq!(
         name_of(show(&trust, Dates::Now, &chain, 5)),

@@ -9,7 +9,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use tsq_certs::{Pin, pin_of_der};
+use tsq_x509::{Pin, pin_of_der};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::presented::{Presented, Validity};

@@ -8,10 +8,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::PrivateKeyDer;
-use tsq_certs::{Pin, pin_of_der};
 use tsq_client::{Server, Target, Trust};
 use tsq_net::{Engine, Event, Role, ServerConfig, Stamp, now, tls};
 use tsq_proto::{HostTime, Prepared, Request};
+use tsq_x509::{Pin, pin_of_der};
 
 /// How much the server says before it has read a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

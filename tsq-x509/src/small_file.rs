@@ -1,3 +1,5 @@
+//! Files that are read whole, and so must have an end.
+
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;

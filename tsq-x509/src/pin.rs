@@ -1,9 +1,11 @@
+//! The pin of a public key: what a user writes down to know a server by.
+
 use std::fmt;
 use std::str::FromStr;
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::{Error, pem};
+use crate::pem;
 
 /// SHA-256 of a certificate's SubjectPublicKeyInfo: it names the key, so it survives a renewal of
 /// the certificate with the same key.
@@ -28,15 +30,39 @@ impl Pin {
     }
 }
 
+/// Not a usable certificate, for the reason given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadCertificate(pub String);
+
+impl std::error::Error for BadCertificate {}
+
+impl fmt::Display for BadCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a usable certificate: {}", self.0)
+    }
+}
+
+/// Not a [`Pin`], for the reason given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadPin(&'static str);
+
+impl std::error::Error for BadPin {}
+
+impl fmt::Display for BadPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bad pin: {}", self.0)
+    }
+}
+
 /// The pin of a DER-encoded certificate.
 ///
 /// # Errors
-/// [`Error::BadCertificate`] when it is not one certificate and nothing else.
-pub fn pin_of_der(certificate: &[u8]) -> Result<Pin, Error> {
+/// [`BadCertificate`] when it is not one certificate and nothing else.
+pub fn pin_of_der(certificate: &[u8]) -> Result<Pin, BadCertificate> {
     let (rest, parsed) = X509Certificate::from_der(certificate)
-        .map_err(|reason| Error::BadCertificate(reason.to_string()))?;
+        .map_err(|reason| BadCertificate(reason.to_string()))?;
     if !rest.is_empty() {
-        return Err(Error::BadCertificate("bytes follow it".into()));
+        return Err(BadCertificate("bytes follow it".into()));
     }
     Ok(Pin::of_public_key(parsed.tbs_certificate.subject_pki.raw))
 }
@@ -44,17 +70,17 @@ pub fn pin_of_der(certificate: &[u8]) -> Result<Pin, Error> {
 /// The pin of the first certificate in a PEM file's text; keys are passed over.
 ///
 /// # Errors
-/// [`Error::BadCertificate`] when there is none, or the file is damaged.
-pub fn pin_of_pem(text: &[u8]) -> Result<Pin, Error> {
-    let all = pem::certificates(text).map_err(|error| Error::BadCertificate(error.to_string()))?;
+/// [`BadCertificate`] when there is none, or the file is damaged.
+pub fn pin_of_pem(text: &[u8]) -> Result<Pin, BadCertificate> {
+    let all = pem::certificates(text).map_err(|error| BadCertificate(error.to_string()))?;
     // There is at least one.
     pin_of_der(&all[0].der)
 }
 
 impl FromStr for Pin {
-    type Err = Error;
+    type Err = BadPin;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, BadPin> {
         if let Some(base64) = text.strip_prefix("sha256//") {
             return from_base64(base64).map(Self).ok_or(NOT_BASE64);
         }
@@ -76,12 +102,11 @@ impl FromStr for Pin {
     }
 }
 
-const WRONG_LENGTH: Error = Error::BadPin(
-    "a SHA-256 pin has 64 hexadecimal digits, or sha256// and 44 characters of base64",
-);
+const WRONG_LENGTH: BadPin =
+    BadPin("a SHA-256 pin has 64 hexadecimal digits, or sha256// and 44 characters of base64");
 
-const NOT_BASE64: Error =
-    Error::BadPin("after sha256// come 44 characters of base64 for one key, the last of them =");
+const NOT_BASE64: BadPin =
+    BadPin("after sha256// come 44 characters of base64 for one key, the last of them =");
 
 /// 43 digits and `=` (RFC 4648, section 4); bits that belong to no byte must be zero, so that a pin is written in one way.
 fn from_base64(text: &str) -> Option<[u8; 32]> {
@@ -112,10 +137,10 @@ fn from_base64(text: &str) -> Option<[u8; 32]> {
     (bits == 0).then_some(bytes)
 }
 
-fn hex_byte(digits: &str) -> Result<u8, Error> {
+fn hex_byte(digits: &str) -> Result<u8, BadPin> {
     // `from_str_radix` alone would take "+f" for a byte.
     if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(Error::BadPin(
+        return Err(BadPin(
             "only hexadecimal digits and colons between bytes may be in it",
         ));
     }
@@ -185,19 +210,13 @@ mod tests {
             &signed,
             &not_ascii,
         ] {
-            assert!(matches!(bad.parse::<Pin>(), Err(Error::BadPin(_))), "{bad}");
+            assert!(matches!(bad.parse::<Pin>(), Err(BadPin(_))), "{bad}");
         }
     }
 
     #[test]
     fn garbage_has_no_pin() {
-        assert!(matches!(
-            pin_of_der(b"garbage"),
-            Err(Error::BadCertificate(_))
-        ));
-        assert!(matches!(
-            pin_of_pem(b"garbage"),
-            Err(Error::BadCertificate(_))
-        ));
+        assert!(matches!(pin_of_der(b"garbage"), Err(BadCertificate(_))));
+        assert!(matches!(pin_of_pem(b"garbage"), Err(BadCertificate(_))));
     }
 }
