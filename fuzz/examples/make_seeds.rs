@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 use tsq_fuzz::input::{put_bytes, put_text};
 use tsq_fuzz::receipt_verifier::{Edit, Forgery, good_file};
@@ -555,10 +556,9 @@ fn vectors(file: &str) -> Vec<Value> {
 
 fn message(vector: &Value) -> Vec<u8> {
     let digits = vector["hex"].as_str().expect("hexadecimal digits");
-    (0..digits.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits"))
-        .collect()
+    HEXLOWER
+        .decode(digits.as_bytes())
+        .expect("hexadecimal digits")
 }
 
 /// A vector's name as a file's.

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
+use data_encoding::HEXLOWER;
 use ring::hmac;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use tempfile::NamedTempFile;
@@ -85,7 +86,7 @@ pub fn hmac_sha256() -> &'static Key {
 
 /// By way of a private file, as a server loads it; `tempfile` makes it for its owner alone.
 fn key(id: u32, algorithm: u8, name: &str, secret: [u8; 32]) -> Key {
-    let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = HEXLOWER.encode(&secret);
     let mut file = NamedTempFile::new().expect("a place for temporary files");
     writeln!(
         file,

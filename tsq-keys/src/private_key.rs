@@ -1,9 +1,9 @@
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use ring::rand::{SecureRandom, SystemRandom};
 use tsq_proto::HostTime;
 
-use crate::hex::Hex;
 use crate::{Algorithm, NoRandomness, PublicKey, SigningKey, valid_from};
 
 /// What a private key file holds.
@@ -62,7 +62,7 @@ impl PrivateKey {
             "# TSQ signing key: secret. {note}\nid = {}\nalgorithm = \"{}\"\nsecret = \"{}\"\n{valid_from}",
             self.id,
             self.algorithm.name(),
-            Hex(&self.secret),
+            HEXLOWER.encode_display(&self.secret),
         )
     }
 }

@@ -1,5 +1,6 @@
+use data_encoding::HEXLOWER;
+
 use crate::Algorithm;
-use crate::hex::Hex;
 
 /// What a public key file holds: an Ed25519 key that verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ impl PublicKey {
             "# TSQ verification key: public.\nid = {}\nalgorithm = \"{}\"\npublic = \"{}\"\n",
             self.id,
             Algorithm::Ed25519.name(),
-            Hex(&self.public),
+            HEXLOWER.encode_display(&self.public),
         )
     }
 }

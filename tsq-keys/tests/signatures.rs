@@ -7,6 +7,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tsq_keys::{Algorithm, PrivateKey, SigningKey, SigningKeys, VerifyKeys};
@@ -44,10 +45,6 @@ fn sign(key: &SigningKey, message: &[u8]) -> Vec<u8> {
     signature
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 // tsq: T13
 #[test]
 fn ed25519_signs_as_in_rfc_8032() {
@@ -56,7 +53,7 @@ fn ed25519_signs_as_in_rfc_8032() {
     let key = keys.iter().next().unwrap();
     assert_eq!(Signer::algorithm(key).as_u8(), 1);
     assert_eq!(
-        hex(&sign(key, b"")),
+        HEXLOWER.encode(&sign(key, b"")),
         "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
     );
 }
@@ -70,7 +67,7 @@ fn hmac_signs_as_in_rfc_4231() {
     let key = keys.iter().next().unwrap();
     assert_eq!(Signer::algorithm(key).as_u8(), 2);
     assert_eq!(
-        hex(&sign(key, b"Hi There")),
+        HEXLOWER.encode(&sign(key, b"Hi There")),
         "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
     );
 }
@@ -158,7 +155,7 @@ fn algorithm_other_than_the_keys_is_refused() {
     let public = key.public_key().unwrap();
     let good = sign(&key, b"message");
     let keys = VerifyKeys::from(public);
-    let secret = hex(public.as_bytes());
+    let secret = HEXLOWER.encode(public.as_bytes());
     let forged = load(&[(7, "hmac-sha256", &secret, None)]);
     let forged = sign(forged.iter().next().unwrap(), b"message");
     for (stated, signature) in [

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use ring::{hmac, signature as ed25519};
 use serde_json::{Value, json};
 use tsq_proto::signing::{SignatureRefusal, Verifier};
@@ -24,7 +25,7 @@ fn every_request_is_read_as_its_vector_says() {
     check(REQUESTS, "request", |message| {
         Request::decode(message).map(|request| {
             json!({
-                "nonce": hex(request.nonce().as_bytes()),
+                "nonce": HEXLOWER.encode(request.nonce().as_bytes()),
                 "asks_metadata": request.asks_metadata(),
                 "asks_precision": request.asks_precision(),
                 "asks_signature": request.asks_signature(),
@@ -42,9 +43,9 @@ fn every_response_is_read_as_its_vector_says() {
     check(RESPONSES, "response", |message| {
         Response::decode(message).map(|response| {
             json!({
-                "nonce": hex(response.nonce().as_bytes()),
-                "receive_timestamp": hex(&response.receive_timestamp().to_be_bytes()),
-                "send_timestamp": hex(&response.send_timestamp().to_be_bytes()),
+                "nonce": HEXLOWER.encode(response.nonce().as_bytes()),
+                "receive_timestamp": HEXLOWER.encode(&response.receive_timestamp().to_be_bytes()),
+                "send_timestamp": HEXLOWER.encode(&response.send_timestamp().to_be_bytes()),
                 "precision": response.precision(),
                 "time_source": response.time_source().map(|source| json!({
                     "stratum": source.stratum,
@@ -80,7 +81,7 @@ fn every_answer_is_read_as_its_vector_says() {
                 json!({ "error": { "code": error.code.as_u8(), "reason": error.reason } })
             }
             Answer::Response(response) => {
-                json!({ "response": { "nonce": hex(response.nonce().as_bytes()) } })
+                json!({ "response": { "nonce": HEXLOWER.encode(response.nonce().as_bytes()) } })
             }
         })
     });
@@ -210,13 +211,8 @@ fn host_time(vector: &Value, field: &str) -> HostTime {
     HostTime::from_unix_nanos(vector[field].as_i64().unwrap())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn unhex(digits: &str) -> Vec<u8> {
-    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
-    (0..digits.len()).step_by(2).map(byte).collect()
+    HEXLOWER.decode(digits.as_bytes()).unwrap()
 }
 
 /// The keys the vectors are signed with.

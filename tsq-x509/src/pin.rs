@@ -1,8 +1,10 @@
 //! The pin of a public key: what a user writes down to know a server by.
 
 use std::fmt;
+use std::slice;
 use std::str::FromStr;
 
+use data_encoding::{BASE64_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::pem;
@@ -91,7 +93,9 @@ impl FromStr for Pin {
                 rest = rest.strip_prefix(':').unwrap_or(rest);
             }
             let (digits, tail) = rest.split_at_checked(2).ok_or(WRONG_LENGTH)?;
-            *byte = hex_byte(digits)?;
+            HEXLOWER_PERMISSIVE
+                .decode_mut(digits.as_bytes(), slice::from_mut(byte))
+                .map_err(|_| NOT_HEX)?;
             rest = tail;
         }
         if rest.is_empty() {
@@ -105,51 +109,20 @@ impl FromStr for Pin {
 const WRONG_LENGTH: BadPin =
     BadPin("a SHA-256 pin has 64 hexadecimal digits, or sha256// and 44 characters of base64");
 
+const NOT_HEX: BadPin = BadPin("only hexadecimal digits and colons between bytes may be in it");
+
 const NOT_BASE64: BadPin =
     BadPin("after sha256// come 44 characters of base64 for one key, the last of them =");
 
 /// 43 digits and `=` (RFC 4648, section 4); bits that belong to no byte must be zero, so that a pin is written in one way.
 fn from_base64(text: &str) -> Option<[u8; 32]> {
-    let digits = text.strip_suffix('=')?.as_bytes();
-    if digits.len() != 43 {
-        return None;
-    }
-    let (mut bytes, mut filled) = ([0; 32], 0);
-    let (mut bits, mut count) = (0_u32, 0);
-    for digit in digits {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes[filled] = (bits >> count) as u8;
-            bits &= (1 << count) - 1;
-            filled += 1;
-        }
-    }
-    (bits == 0).then_some(bytes)
-}
-
-fn hex_byte(digits: &str) -> Result<u8, BadPin> {
-    // `from_str_radix` alone would take "+f" for a byte.
-    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(BadPin(
-            "only hexadecimal digits and colons between bytes may be in it",
-        ));
-    }
-    u8::from_str_radix(digits, 16).map_err(|_| WRONG_LENGTH)
+    let digits = text.strip_suffix('=')?;
+    BASE64_NOPAD.decode(digits.as_bytes()).ok()?.try_into().ok()
 }
 
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        HEXLOWER.encode_display(&self.0).fmt(f)
     }
 }
 

@@ -1,3 +1,4 @@
+use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use tsq_adjtime::receipt::{Hash, Line, START};
 
@@ -112,9 +113,5 @@ pub(super) fn chained(receipts: &[Line]) -> Vec<u8> {
 
 /// In hexadecimal digits.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    let hash = digest(&SHA256, bytes);
-    hash.as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    HEXLOWER.encode(digest(&SHA256, bytes).as_ref())
 }

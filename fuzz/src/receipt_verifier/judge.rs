@@ -1,5 +1,6 @@
 //! The rules of `draft/profile.md` for a receipt file, read by other code.
 
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 use tsq_adjtime::receipt::Proof;
 use tsq_proto::{HostTime, NtpTimestamp};
@@ -81,9 +82,5 @@ fn shows(receipt: &Value, told: &[(u8, &[u8])], proof: &Proof) {
 
 fn bytes(value: &Value) -> Vec<u8> {
     let digits = value.as_str().expect("a string").as_bytes();
-    let pair = |pair: &[u8]| {
-        let text = std::str::from_utf8(pair).expect("digits");
-        u8::from_str_radix(text, 16).expect("two digits")
-    };
-    digits.chunks(2).map(pair).collect()
+    HEXLOWER.decode(digits).expect("pairs of digits")
 }

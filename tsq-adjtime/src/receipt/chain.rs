@@ -3,10 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-
-use super::line::{from_hex, to_hex};
 
 /// SHA-256 of a line's bytes, without its newline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +42,7 @@ const CHECK: &str = ",\"check\":\"";
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&to_hex(&self.0))
+        HEXLOWER.encode_display(&self.0).fmt(f)
     }
 }
 
@@ -51,7 +50,8 @@ impl FromStr for Hash {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bytes = from_hex(text).and_then(|bytes| bytes.try_into().ok());
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok();
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
         bytes
             .map(Self)
             .ok_or_else(|| "a hash has 64 hexadecimal digits".to_string())

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tsq_proto::tlv::SignatureAlgorithm;
 
@@ -118,16 +119,18 @@ pub struct Hex(pub Vec<u8>);
 
 impl Serialize for Hex {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&to_hex(&self.0))
+        serializer.serialize_str(&HEXLOWER.encode(&self.0))
     }
 }
 
 impl<'de> Deserialize<'de> for Hex {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        from_hex(&text)
+        // Lower case only: one way to write a thing leaves no room for a change that shows nowhere.
+        HEXLOWER
+            .decode(text.as_bytes())
             .map(Self)
-            .ok_or_else(|| serde::de::Error::custom("not an even number of hexadecimal digits"))
+            .map_err(|_| serde::de::Error::custom("not an even number of hexadecimal digits"))
     }
 }
 
@@ -139,25 +142,4 @@ pub(super) fn algorithm_name(algorithm: SignatureAlgorithm) -> &'static str {
         // No key verifies such a signature, so none gets here.
         SignatureAlgorithm::Other(_) => "unknown",
     }
-}
-
-pub(super) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    // Lower case only: one way to write a thing leaves no room for a change that shows nowhere.
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs
-        .iter()
-        .map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?))
-        .collect()
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use tsq_keys::VerifyKeys;
 use tsq_net::{Dir, Side};
@@ -161,6 +162,5 @@ fn time(object: &Value, field: &str) -> HostTime {
 
 fn unhex(digits: &Value) -> Vec<u8> {
     let digits = digits.as_str().expect("hex digits");
-    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex digits");
-    (0..digits.len()).step_by(2).map(byte).collect()
+    HEXLOWER.decode(digits.as_bytes()).expect("hex digits")
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 use tsq_interop::{Peer, Server};
 
@@ -75,15 +76,7 @@ fn raw(server: &Server, mode: &str, request: &str) -> Result<Vec<u8>, String> {
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex
-        .chars()
-        .filter_map(|c| c.to_digit(16))
-        .map(|digit| u8::try_from(digit).expect("a hex digit is below 16"))
-        .collect();
-    digits
-        .chunks(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect()
+    HEXLOWER.decode(hex.as_bytes()).expect("hexadecimal")
 }
 
 const NONCE: &str = "0110000102030405060708090a0b0c0d0e0f";
