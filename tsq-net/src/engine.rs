@@ -133,6 +133,19 @@ impl Engine {
         Self::new(EndpointConfig::default(), None)
     }
 
+    /// As [`Self::client`], with all that QUIC leaves to chance and others can notice (the packet numbers it skips,
+    /// the length of padding, when keys change) drawn from `seed`: from the same packets and times comes the same
+    /// behaviour. What is to be secret in a run must not come of a seed that others know. Connection IDs and keys
+    /// are other ones each time; what they are changes nothing.
+    pub fn client_seeded(seed: [u8; 32]) -> Self {
+        Self::new(seeded(seed), None)
+    }
+
+    /// As [`Self::server`], seeded as [`Self::client_seeded`].
+    pub fn server_seeded(config: ServerConfig, seed: [u8; 32]) -> Self {
+        Self::new(seeded(seed), Some(Arc::new(config)))
+    }
+
     fn new(mut config: EndpointConfig, server: Option<Arc<ServerConfig>>) -> Self {
         // tsq: C1
         config.supported_versions(vec![QUIC_V1]);
@@ -238,7 +251,7 @@ impl Engine {
                 slot.conn.handle_timeout(now);
                 slot.follow();
                 drop(slot);
-                self.drive(now, id, Stamp::user(crate::stamp::now()));
+                self.drive(now, id, None);
             } else {
                 drop(slot);
                 self.settle(now, id);
@@ -337,8 +350,9 @@ impl Engine {
     }
 
     /// QUIC's smoothed estimate of the round trip.
-    pub fn round_trip(&mut self, id: ConnId) -> Option<Duration> {
-        Some(slot(&mut self.slots, id)?.conn.rtt())
+    pub fn round_trip(&self, id: ConnId) -> Option<Duration> {
+        let slot = self.slots.get(id.index as usize)?.as_deref()?;
+        (slot.id == id).then(|| slot.conn.rtt())
     }
 
     /// A number that changes with every packet of a server which shows that packets of ours reach it: a client whose
@@ -378,8 +392,8 @@ impl Engine {
         id
     }
 
-    /// Turns what the connection has to say into events, all with the stamp of one packet.
-    fn drive(&mut self, now: Instant, id: ConnId, stamp: Stamp) {
+    /// Turns what the connection has to say into events, all with the stamp of one packet; None: of a timer.
+    fn drive(&mut self, now: Instant, id: ConnId, stamp: Option<Stamp>) {
         let Some(mut slot) = slot(&mut self.slots, id) else {
             return;
         };
@@ -517,6 +531,12 @@ impl Engine {
             });
         }
     }
+}
+
+fn seeded(seed: [u8; 32]) -> EndpointConfig {
+    let mut config = EndpointConfig::default();
+    config.rng_seed(Some(seed));
+    config
 }
 
 /// A connection, to call into it: what it allocates until the result is dropped is on its account.

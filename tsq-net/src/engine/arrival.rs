@@ -92,7 +92,7 @@ impl Engine {
                 if let Some(conn) = self.accept(now, incoming, &attempt, len) {
                     self.packets.used_by(conn);
                     admission.accepted(now, conn, &attempt);
-                    self.drive(now, conn, stamp);
+                    self.drive(now, conn, Some(stamp));
                 }
             }
             Verdict::Retry if attempt.may_retry => {
@@ -178,7 +178,7 @@ impl Engine {
         }
         slot.handle(event, len);
         drop(slot);
-        self.drive(now, id, packet.stamp);
+        self.drive(now, id, Some(packet.stamp));
         self.release_held(now, id);
     }
 
@@ -195,7 +195,7 @@ impl Engine {
         drop(slot);
         for (event, stamp, len) in held {
             if self.with(id, |slot| slot.handle(event, len)).is_some() {
-                self.drive(now, id, stamp);
+                self.drive(now, id, Some(stamp));
             }
         }
         if let Some(slot) = entry(&mut self.slots, id) {

@@ -80,10 +80,11 @@ impl Slot {
         }
     }
 
-    /// Turns what the connection has to say into events, all with the stamp of one packet.
+    /// Turns what the connection has to say into events, all with the stamp of one packet; None after a timer, which
+    /// brings no messages.
     pub(super) fn drain(
         &mut self,
-        stamp: Stamp,
+        stamp: Option<Stamp>,
         events: &mut VecDeque<Event>,
         resumptions: &mut VecDeque<ConnId>,
     ) {
@@ -200,7 +201,7 @@ impl Slot {
 fn translate(
     slot: &mut Slot,
     event: quinn_proto::Event,
-    stamp: Stamp,
+    stamp: Option<Stamp>,
     events: &mut VecDeque<Event>,
 ) {
     use quinn_proto::Event as Quic;
@@ -224,12 +225,14 @@ fn translate(
             });
         }
         Quic::DatagramReceived => {
+            let Some(stamp) = stamp else { return };
             while let Some(data) = slot.conn.datagrams().recv() {
                 let data = slot.for_the_caller(data);
                 events.push_back(Event::Datagram { conn, data, stamp });
             }
         }
         Quic::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
+            let Some(stamp) = stamp else { return };
             while let Some(stream) = slot.conn.streams().accept(Dir::Bi) {
                 // Also if nothing came on it yet: it takes a place of the peer's credit already.
                 let told = events.len();
@@ -245,7 +248,11 @@ fn translate(
                 }
             }
         }
-        Quic::Stream(StreamEvent::Readable { id }) => read(slot, id, stamp, events),
+        Quic::Stream(StreamEvent::Readable { id }) => {
+            if let Some(stamp) = stamp {
+                read(slot, id, stamp, events);
+            }
+        }
         Quic::Stream(StreamEvent::Stopped { id, error_code }) => {
             // RFC 9000, section 3.5: what the peer asked to stop is to be reset.
             let _ = slot.conn.send_stream(id).reset(error_code);

@@ -70,6 +70,16 @@ pub struct Departure {
     pub before: HostTime,
 }
 
+impl Departure {
+    /// The departure's stamp, at `now`: the kernel's if it fits between our reads around it, else our own.
+    pub fn stamp(&self, kernel: Option<HostTime>, now: HostTime) -> Stamp {
+        match Stamp::fitting(kernel, self.before, now, Duration::ZERO) {
+            stamp if stamp.source == crate::StampSource::Kernel => stamp,
+            _ => Stamp::user(self.before),
+        }
+    }
+}
+
 /// Something the kernel reports about packets sent earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorReport {
@@ -294,15 +304,12 @@ impl Socket {
 
     /// The stamp of a packet's departure: the kernel's if it fits between our reads around it.
     pub fn departure_stamp(&self, departure: &Departure, kernel: Option<HostTime>) -> Stamp {
-        match Stamp::fitting(
-            kernel.filter(|_| self.believe_kernel),
-            departure.before,
-            now(),
-            Duration::ZERO,
-        ) {
-            stamp if stamp.source == crate::StampSource::Kernel => stamp,
-            _ => Stamp::user(departure.before),
-        }
+        departure.stamp(kernel.filter(|_| self.believe_kernel), now())
+    }
+
+    /// Whether the kernel's stamps are of the clock that this process sees.
+    pub fn believes_kernel(&self) -> bool {
+        self.believe_kernel
     }
 
     /// For kernels that do not take our numbers: they count every packet that was sent.

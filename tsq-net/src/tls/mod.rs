@@ -17,6 +17,7 @@ use rustls::quic::Suite;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 
 use crate::transport::{Role, transport};
 pub use issued::Issued;
@@ -41,6 +42,28 @@ pub fn provider() -> Arc<CryptoProvider> {
         ],
         ..default_provider()
     })
+}
+
+/// What TLS would otherwise take from the host by itself.
+///
+/// The exchange of keys is not in it: `ring` draws those keys itself. They change what packets hold, never how many
+/// there are or how long.
+#[derive(Clone, Debug)]
+pub struct Ambient {
+    /// Cryptography, and chance ([`CryptoProvider::secure_random`]).
+    pub provider: Arc<CryptoProvider>,
+    /// The time, for the dates of certificates and the age of tickets.
+    pub time: Arc<dyn TimeProvider>,
+}
+
+/// The project's cryptography ([`provider`]) and the system's clock.
+impl Default for Ambient {
+    fn default() -> Self {
+        Self {
+            provider: provider(),
+            time: Arc::new(DefaultTimeProvider),
+        }
+    }
 }
 
 /// A certificate chain and its key, known to belong together.
@@ -90,7 +113,21 @@ pub fn server_issuing(
     role: Role,
     issued: &Issued,
 ) -> Result<ServerConfig, rustls::Error> {
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
+    server_under(Ambient::default(), certificates, clients, role, issued)
+}
+
+/// As [`server_issuing`], with chance and time from `ambient`.
+///
+/// # Errors
+/// As for [`server`].
+pub fn server_under(
+    ambient: Ambient,
+    certificates: Arc<dyn ResolvesServerCert>,
+    clients: Arc<dyn ClientCertVerifier>,
+    role: Role,
+    issued: &Issued,
+) -> Result<ServerConfig, rustls::Error> {
+    let mut tls = rustls::ServerConfig::builder_with_details(ambient.provider, ambient.time)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(clients)
         .with_cert_resolver(certificates);
@@ -139,7 +176,26 @@ pub fn client_as(
     verifier: Arc<dyn ServerCertVerifier>,
     sessions: Sessions,
 ) -> Result<ClientConfig, rustls::Error> {
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider())
+    quic_client(client_tls(
+        Ambient::default(),
+        identity,
+        verifier,
+        sessions,
+    )?)
+}
+
+/// The part of [`client_as`] that is TLS, with chance and time from `ambient`: for a caller that keeps it to
+/// make more connections under another time ([`rustls::ClientConfig::time_provider`]).
+///
+/// # Errors
+/// As for [`server`].
+pub fn client_tls(
+    ambient: Ambient,
+    identity: Arc<dyn ResolvesClientCert>,
+    verifier: Arc<dyn ServerCertVerifier>,
+    sessions: Sessions,
+) -> Result<rustls::ClientConfig, rustls::Error> {
+    let mut tls = rustls::ClientConfig::builder_with_details(ambient.provider, ambient.time)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
@@ -148,6 +204,14 @@ pub fn client_as(
     tls.alpn_protocols = vec![ALPN_DRAFT.to_vec(), ALPN_DEPLOYED.to_vec()];
     // tsq: C3
     (tls.resumption, tls.enable_early_data) = sessions.into_rustls();
+    Ok(tls)
+}
+
+/// A client's QUIC over what [`client_tls`] made.
+///
+/// # Errors
+/// As for [`server`].
+pub fn quic_client(tls: rustls::ClientConfig) -> Result<ClientConfig, rustls::Error> {
     let quic = QuicClientConfig::with_initial(Arc::new(tls), initial_suite())
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut config = ClientConfig::new(Arc::new(quic));
@@ -157,7 +221,7 @@ pub fn client_as(
 
 /// Has no certificate to show.
 #[derive(Debug)]
-struct NoIdentity;
+pub struct NoIdentity;
 
 impl ResolvesClientCert for NoIdentity {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
