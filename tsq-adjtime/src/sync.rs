@@ -1,10 +1,9 @@
 //! One run: measure, decide, adjust, look again.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use tsq_algo::Policy;
-use tsq_client::{Fallback, Session, SourceReport};
+use tsq_client::{Session, SourceReport};
 use tsq_clock::{Clock, Disturbance, DryRun, Limits, SystemClock};
 use tsq_proto::{HostTime, Offset};
 
@@ -68,13 +67,17 @@ pub fn synchronise(settings: &Settings, view: View) -> Result<Outcome, Unusable>
         keys: settings.bootstrap_servers,
     };
     let servers = settings.servers_for(rule.clock);
+    let options = settings.options.clone();
     let mut run = Run {
         settings,
         policy,
         rule,
         clock,
-        session: Session::new(servers.clone(), settings.options.clone()).map_err(internal)?,
-        fallback: settings.ladder.map(|ladder| Fallback::new(servers, ladder)),
+        session: match settings.ladder {
+            Some(ladder) => Session::with_fallback(servers, options, ladder),
+            None => Session::new(servers, options),
+        }
+        .map_err(internal)?,
         line: Line::new(!view.json),
     };
     let verify = settings.verify && !settings.dry_run;
@@ -172,7 +175,6 @@ struct Run<'a> {
     rule: Rule,
     clock: Box<dyn Clock>,
     session: Session,
-    fallback: Option<Fallback>,
     line: Line,
 }
 
@@ -232,8 +234,10 @@ impl Run<'_> {
 
     /// Asks all servers, and by other protocols those that TSQ does not reach.
     fn measure(&mut self, end: Instant) -> Result<Vec<SourceReport>, Unusable> {
-        let (session, line) = (&mut self.session, &mut self.line);
-        measure(session, self.fallback.as_ref(), end, line).map_err(internal)
+        let line = &mut self.line;
+        self.session
+            .measure(end, &mut |progress| line.show(progress))
+            .map_err(internal)
     }
 }
 
@@ -256,26 +260,6 @@ fn permission() -> Result<(), Unusable> {
             problem: error.to_string(),
         })
 }
-
-fn measure(
-    session: &mut Session,
-    fallback: Option<&Fallback>,
-    end: Instant,
-    line: &mut Line,
-) -> io::Result<Vec<SourceReport>> {
-    if let Some(fallback) = fallback {
-        let left = end.saturating_duration_since(Instant::now());
-        session.on_trouble(PATIENCE.min(left / 3), fallback.starter(end));
-    }
-    let mut sources = session.measure(end, &mut |progress| line.show(progress))?;
-    if let Some(fallback) = fallback {
-        fallback.collect(&mut sources, end);
-    }
-    Ok(sources)
-}
-
-/// How long TSQ has before the next rung is tried as well.
-const PATIENCE: Duration = Duration::from_millis(600);
 
 /// Less is no time to measure anew: it would hide why.
 const LEAST: Duration = Duration::from_millis(100);

@@ -5,17 +5,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tsq_net::{ConnId, Engine, Socket, Trouble, Unsent};
+use tsq_net::{ConnId, Engine, Trouble, Unsent};
 
 use crate::failure::Failure;
+use crate::means::Means;
 use crate::resumption::{Resumable, Setup};
 use crate::trust::{Presented, Server};
 
-/// A connection to one address, with the socket only it uses.
+/// A connection to one address; it has a socket that only it uses.
 pub(crate) struct Link {
     pub(crate) address: SocketAddr,
-    pub(crate) socket: Socket,
     pub(crate) conn: ConnId,
+    begun: Instant,
     setup: Setup,
     /// Tickets of earlier connections that there were when this one had taken its own.
     tickets_left: usize,
@@ -115,9 +116,9 @@ impl Link {
     }
 }
 
-/// Where an error comes from.
+/// Where an error of a socket comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub enum Said {
     /// This host, of a packet that it was to send.
     ByHost,
     /// Somebody on the way, who may not be what he says.
@@ -137,8 +138,7 @@ pub(crate) struct Race {
     worst: Option<Failure>,
     /// Attempts made again after a failure that proves nothing.
     again: u32,
-    /// When the last attempt has been silent for so long that another is made beside it; how often that was done.
-    beside_at: Instant,
+    /// How often another attempt was made beside one that had been silent for too long.
     beside: u32,
 }
 
@@ -163,13 +163,18 @@ impl Race {
             links: Vec::new(),
             worst: None,
             again: 0,
-            beside_at: now + FIRST_SILENCE,
             beside: 0,
         }
     }
 
     /// Begins the attempts that are due.
-    pub(crate) fn advance(&mut self, server: &Server, engine: &mut Engine, now: Instant) {
+    pub(crate) fn advance(
+        &mut self,
+        server: &Server,
+        engine: &mut Engine,
+        means: &Means,
+        now: Instant,
+    ) {
         self.call_back(now);
         self.repeat_silent(now);
         while self.next_at <= now {
@@ -177,28 +182,35 @@ impl Race {
                 return;
             };
             let resumable = self.resumable.take();
-            match open(server, address, resumable, engine, now) {
+            match begin(server, address, resumable, engine, means, now) {
                 Ok(link) => {
                     self.links.push(link);
                     self.next_at = now + self.head_start;
-                    self.beside_at = now + FIRST_SILENCE * 2_u32.pow(self.beside);
                 }
-                Err(NoAttempt { failure, passes }) => {
-                    self.note(failure);
-                    if passes {
-                        self.postponed.push((now + ROAD_BLOCK, address));
-                    }
-                }
+                Err(failure) => self.note(failure),
             }
         }
+    }
+
+    /// There is no socket for an attempt that was just begun: it is not one. The next address need not wait, and this one
+    /// is tried again if the reason may pass.
+    pub(crate) fn unopened(&mut self, conn: ConnId, error: &io::Error, now: Instant) {
+        let Some(index) = self.links.iter().position(|link| link.conn == conn) else {
+            return;
+        };
+        let address = self.links.swap_remove(index).address;
+        self.note(of_io(address, error));
+        if matches!(Trouble::of(error), Trouble::Passing | Trouble::NoPath) {
+            self.postponed.push((now + ROAD_BLOCK, address));
+        }
+        self.next_at = now;
     }
 
     /// When [`Self::advance`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let postponed = self.postponed.iter().map(|(at, _)| *at);
         let untried = (!self.untried.is_empty()).then_some(self.next_at);
-        let beside = self.may_repeat().then_some(self.beside_at);
-        postponed.chain(untried).chain(beside).min()
+        postponed.chain(untried).chain(self.beside_at()).min()
     }
 
     /// Whether this host finds no way to any of the addresses, for all that can be said now.
@@ -216,7 +228,7 @@ impl Race {
     /// A connection whose server knows our first packet by another address, as a NAT has changed it since, never hears
     /// of the server again. A new one beside it does, and on a slow path the old one may still be first.
     fn repeat_silent(&mut self, now: Instant) {
-        if !self.may_repeat() || self.beside_at > now {
+        if self.beside_at().is_none_or(|at| at > now) {
             return;
         }
         self.beside += 1;
@@ -229,8 +241,12 @@ impl Race {
         self.untried.extend(silent.into_iter().take(MOST_REPEATED));
     }
 
-    fn may_repeat(&self) -> bool {
-        self.beside < MOST_BESIDE && self.untried.is_empty() && !self.links.is_empty()
+    /// When the last attempt will have been silent for so long that another is to be made beside it.
+    fn beside_at(&self) -> Option<Instant> {
+        let may = self.beside < MOST_BESIDE && self.untried.is_empty();
+        let last = self.links.iter().map(|link| link.begun).max();
+        last.filter(|_| may)
+            .map(|last| last + FIRST_SILENCE * 2_u32.pow(self.beside))
     }
 
     /// Gives all attempts up.
@@ -348,29 +364,19 @@ const MOST_REPEATED: usize = 4;
 /// Before an address is tried again to which there was no way.
 const ROAD_BLOCK: Duration = Duration::from_millis(200);
 
-/// Why an attempt was not even begun.
-struct NoAttempt {
-    failure: Failure,
-    passes: bool,
-}
+/// Before an address is tried again whose attempt failed for a reason that proves nothing; then twice that, and so on.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-fn open(
+fn begin(
     server: &Server,
     address: SocketAddr,
     resumable: Option<Resumable>,
     engine: &mut Engine,
+    means: &Means,
     now: Instant,
-) -> Result<Link, NoAttempt> {
-    let connection = |problem: String| NoAttempt {
-        failure: Failure::Connection { address, problem },
-        passes: false,
-    };
-    let socket = Socket::connect(address).map_err(|error| NoAttempt {
-        failure: of_io(address, &error),
-        passes: matches!(Trouble::of(&error), Trouble::Passing | Trouble::NoPath),
-    })?;
-    let (setup, recalled) = match resumable.and_then(|resumable| resumable.renewed(server)) {
+) -> Result<Link, Failure> {
+    let connection = |problem: String| Failure::Connection { address, problem };
+    let (setup, recalled) = match resumable.and_then(|resumable| resumable.renewed(server, means)) {
         Some(Resumable {
             setup,
             presented,
@@ -386,7 +392,7 @@ fn open(
             }),
         ),
         None => {
-            let setup = Setup::new(server).map_err(|error| connection(error.to_string()))?;
+            let setup = Setup::new(server, means).map_err(|error| connection(error.to_string()))?;
             (setup, None)
         }
     };
@@ -395,8 +401,8 @@ fn open(
         .map_err(|error| connection(error.to_string()))?;
     Ok(Link {
         address,
-        socket,
         conn,
+        begun: now,
         tickets_left: setup.tickets.len(),
         setup,
         recalled,
@@ -437,8 +443,9 @@ const MOST_HEAD_START: Duration = Duration::from_millis(50);
 mod tests {
     use super::*;
 
-    use std::net::UdpSocket;
+    use tsq_net::ClockPair;
 
+    use crate::means::Now;
     use crate::target::Target;
     use crate::trust::Trust;
 
@@ -447,29 +454,33 @@ mod tests {
         race: Race,
         engine: Engine,
         server: Server,
+        means: Means,
         begun: Instant,
-        _host: UdpSocket,
     }
 
     impl Silence {
         fn new() -> Self {
-            let host = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let address = host.local_addr().unwrap();
+            let address: SocketAddr = "192.0.2.1:443".parse().unwrap();
             let target = Target::parse(&address.to_string(), 443).unwrap();
             let begun = Instant::now();
+            let now = Now {
+                instant: begun,
+                clocks: ClockPair::read(),
+            };
             Self {
                 race: Race::new(vec![address], None, begun),
                 engine: Engine::client(),
                 server: Server::new(target, Trust::insecure()),
+                means: Means::new(tsq_net::tls::provider(), &now),
                 begun,
-                _host: host,
             }
         }
 
         /// How many attempts there are when so much time has passed.
         fn attempts_after(&mut self, millis: u64) -> usize {
             let now = self.begun + Duration::from_millis(millis);
-            self.race.advance(&self.server, &mut self.engine, now);
+            self.race
+                .advance(&self.server, &mut self.engine, &self.means, now);
             self.race.links().len()
         }
     }
@@ -491,14 +502,29 @@ mod tests {
                 "after {millis} ms"
             );
         }
-        let ports: Vec<u16> = silence
-            .race
-            .links()
-            .iter()
-            .map(|link| link.socket.local_addr().port())
-            .collect();
-        assert!(ports[0] != ports[1] && ports[1] != ports[2], "{ports:?}");
+        let conns: Vec<ConnId> = silence.race.links().iter().map(|link| link.conn).collect();
+        assert!(conns[0] != conns[1] && conns[1] != conns[2], "{conns:?}");
         assert_eq!(silence.race.next_deadline(), None);
+    }
+
+    #[test]
+    fn address_without_a_way_to_it_is_tried_again_and_does_not_put_off_the_other() {
+        let mut silence = Silence::new();
+        silence
+            .race
+            .untried
+            .push_back("192.0.2.2:443".parse().unwrap());
+        silence.attempts_after(0);
+        for (millis, errno) in [(50, ENETUNREACH), (250, ENOBUFS), (450, EACCES)] {
+            assert_eq!(silence.attempts_after(millis), 2, "after {millis} ms");
+            let conn = silence.race.links()[1].conn;
+            let error = io::Error::from_raw_os_error(errno);
+            let now = silence.begun + Duration::from_millis(millis);
+            silence.race.unopened(conn, &error, now);
+        }
+        // The last reason does not pass; the attempt at the other address has been silent since the beginning.
+        assert_eq!(silence.attempts_after(499), 1);
+        assert_eq!(silence.attempts_after(500), 2);
     }
 
     #[test]

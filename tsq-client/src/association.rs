@@ -6,22 +6,23 @@ mod watch;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ring::rand::SystemRandom;
 use tsq_net::tls::{ALPN_DEPLOYED, ALPN_DRAFT};
-use tsq_net::{Carries, CloseReason, ConnId, Departure, EarlyData, Engine, ErrorReport, Event};
+use tsq_net::{Carries, ClockPair, CloseReason, ConnId, Departure, EarlyData, Engine, Event};
+use tsq_proto::HostTime;
 
 use crate::address_race::{Link, Race, Said};
 use crate::failure::Failure;
 use crate::fallback::{Protocol, may_be_blocked};
+use crate::means::{Means, Now};
+use crate::options::Options;
 use crate::queries::Queries;
 use crate::report::{Rejection, SourceReport, Transport};
-use crate::resolve::Resolver;
 use crate::resumption::{Handshake, StoreProblem};
-use crate::session::Options;
+use crate::target::{Host, Target};
 use crate::terms::Terms;
 use crate::trust::{Presented, Server};
 
-/// One server's state. The session hands in events and time, and sends what comes out.
+/// One server's state. The client hands in events and time, and takes what is to be sent from the engine.
 pub(crate) struct Association {
     server: Server,
     phase: Phase,
@@ -44,7 +45,6 @@ pub(crate) struct Association {
     lost_early: u32,
     store_problem: Option<StoreProblem>,
     failure: Option<Failure>,
-    random: SystemRandom,
 }
 
 enum Phase {
@@ -60,12 +60,12 @@ enum Phase {
 }
 
 impl Association {
-    pub(crate) fn new(server: Server) -> Self {
+    pub(crate) fn new(server: Server, now: Instant) -> Self {
         Self {
             server,
             phase: Phase::New,
             addresses: Vec::new(),
-            watch: watch::Watch::new(Instant::now()),
+            watch: watch::Watch::new(now),
             queries: Queries::new(0, Duration::ZERO, Terms::none()),
             ours: false,
             presented: None,
@@ -76,19 +76,16 @@ impl Association {
             lost_early: 0,
             store_problem: None,
             failure: None,
-            random: SystemRandom::new(),
         }
     }
 
-    /// Begins a measurement: on the connection there is, or from the name.
+    /// Begins a measurement: on the connection there is, or from the name. Returns what is to be resolved for it.
     pub(crate) fn begin(
         &mut self,
-        index: usize,
-        resolver: &Resolver,
         engine: &mut Engine,
         options: &Options,
         now: Instant,
-    ) {
+    ) -> Option<Target> {
         self.watch = watch::Watch::new(now);
         let wanted = u32::from(options.queries);
         self.queries
@@ -106,11 +103,18 @@ impl Association {
             } => {
                 self.failure = None;
                 self.phase = Phase::Resolving;
-                resolver.start(index, &self.server.target);
+                let target = self.server.target.clone();
+                match target.host {
+                    Host::Name(_) => return Some(target),
+                    Host::Address(address) => {
+                        self.resolved(Ok(vec![address.at(target.port)]), now);
+                    }
+                }
             }
             Phase::Connected(_) => self.start_asking(engine, options),
             Phase::Resolving | Phase::Racing(_) | Phase::Over { .. } => {}
         }
+        None
     }
 
     pub(crate) fn resolved(&mut self, result: Result<Vec<SocketAddr>, String>, now: Instant) {
@@ -171,15 +175,15 @@ impl Association {
         event: Event,
         engine: &mut Engine,
         options: &Options,
-        now: Instant,
+        now: &Now,
     ) {
         match event {
             Event::Connected {
                 conn,
                 protocol,
                 early,
-            } => self.connected(conn, (&protocol, early), engine, options, now),
-            Event::Datagram { data, stamp, .. } => self.queries.datagram(&data, stamp),
+            } => self.connected(conn, (&protocol, early), engine, options, now.instant),
+            Event::Datagram { data, stamp, .. } => self.queries.datagram(&data, stamp, now.clocks),
             Event::Stream {
                 conn,
                 stream,
@@ -187,40 +191,43 @@ impl Association {
                 finished,
                 stamp,
             } => {
-                let settled = self.queries.stream(stream, &data, finished, stamp);
+                let settled = self
+                    .queries
+                    .stream(stream, &data, finished, stamp, now.clocks);
                 if settled && !finished {
                     engine.stop_stream(conn, stream);
                 }
             }
             Event::StreamAborted { stream, code, .. } => self.queries.stream_aborted(stream, code),
-            Event::Closed { conn, reason } => self.closed(conn, &reason, now),
+            Event::Closed { conn, reason } => self.closed(conn, &reason, now.instant),
             // Told of accepted connections only.
             Event::Forgotten { .. } => {}
         }
     }
 
-    /// Errors and departures the kernel reports on a link's socket.
-    pub(crate) fn report(
+    /// The kernel told when the packet of this number left on `conn`.
+    pub(crate) fn departure_told(&mut self, conn: ConnId, id: u32, at: HostTime, now: HostTime) {
+        let asked_on = match &self.phase {
+            Phase::Connected(link) => link.conn == conn,
+            _ => self.early == Some(conn),
+        };
+        if asked_on {
+            self.queries.departure_told(id, at, now);
+        }
+    }
+
+    /// There is no socket for an attempt just begun.
+    pub(crate) fn unopened(
         &mut self,
         conn: ConnId,
-        report: &ErrorReport,
+        error: &std::io::Error,
         engine: &mut Engine,
         now: Instant,
     ) {
-        match (&mut self.phase, *report) {
-            (Phase::Connected(link), ErrorReport::Departed { .. }) => {
-                self.queries.departure_report(report, &link.socket);
-            }
-            (Phase::Racing(race), ErrorReport::Departed { .. }) if self.early == Some(conn) => {
-                if let Some(link) = race.links().iter().find(|link| link.conn == conn) {
-                    self.queries.departure_report(report, &link.socket);
-                }
-            }
-            (_, ErrorReport::Unreachable { errno }) => {
-                let error = std::io::Error::from_raw_os_error(errno);
-                self.socket_error(conn, &error, Said::ByNetwork, engine, now);
-            }
-            _ => {}
+        if let Some(race) = self.race_of(conn) {
+            race.unopened(conn, error, now);
+            engine.close(now, conn, 0, "");
+            self.settle_races(now);
         }
     }
 
@@ -254,40 +261,44 @@ impl Association {
     }
 
     /// A packet that carried this much of ours was not sent.
-    pub(crate) fn unsent(&mut self, carries: Carries) {
+    pub(crate) fn unsent(&mut self, carries: Carries, clocks: ClockPair) {
         match self.transport {
             Some(transport @ Transport::Datagram) => {
-                self.queries
-                    .unsent(carries.datagrams, transport, tsq_net::now());
+                self.queries.unsent(carries.datagrams, transport, clocks);
             }
             Some(transport @ Transport::Stream) => {
                 self.queries
-                    .unsent(carries.stream_frames, transport, tsq_net::now());
+                    .unsent(carries.stream_frames, transport, clocks);
             }
             Some(Transport::Udp) | None => {}
         }
     }
 
     /// The packet that was just sent carried this much of ours.
-    pub(crate) fn departed(&mut self, carries: Carries, departure: Departure) {
+    pub(crate) fn departed(&mut self, carries: Carries, departure: Departure, clocks: ClockPair) {
         let count = match self.transport {
             Some(Transport::Datagram) => carries.datagrams,
             Some(Transport::Stream) => carries.stream_frames,
             Some(Transport::Udp) | None => 0,
         };
-        self.queries.departed(count, departure);
+        self.queries.departed(count, departure, clocks);
     }
 
-    /// Does what is due; returns true when a query was queued and must leave before the next.
-    pub(crate) fn step(&mut self, engine: &mut Engine, options: &Options, now: Instant) -> bool {
+    /// Does what is due, but for asking.
+    pub(crate) fn advance(
+        &mut self,
+        engine: &mut Engine,
+        options: &Options,
+        means: &Means,
+        now: Instant,
+    ) {
         if let Phase::Racing(race) = &mut self.phase {
-            race.advance(&self.server, engine, now);
-            self.settle_races(now);
-            return self.step_early(engine, options, now);
+            race.advance(&self.server, engine, means, now);
+            return self.settle_races(now);
         }
-        self.watch(engine, now);
+        self.watch(engine, means, now);
         let Phase::Connected(link) = &self.phase else {
-            return false;
+            return;
         };
         let conn = link.conn;
         for stream in self.queries.expire(now) {
@@ -295,13 +306,30 @@ impl Association {
             engine.stop_stream(conn, stream);
         }
         self.fall_back(options);
-        if self.failure.is_some() {
-            return false;
+    }
+
+    /// Hands QUIC the next query, if there is one. One query a packet: none follows before it is on its way.
+    // tsq: F6
+    pub(crate) fn ask_next(
+        &mut self,
+        engine: &mut Engine,
+        options: &Options,
+        means: &Means,
+        now: Instant,
+    ) {
+        if self.failure.is_some() || self.queries.any_leaving() {
+            return;
         }
-        self.ask(conn, engine, now).unwrap_or_else(|failure| {
-            self.fail(failure);
-            false
-        })
+        match &self.phase {
+            Phase::Racing(_) => self.ask_early(engine, options, means, now),
+            Phase::Connected(link) => {
+                let conn = link.conn;
+                if let Err(failure) = self.ask(conn, engine, means, now) {
+                    self.fail(failure);
+                }
+            }
+            Phase::New | Phase::Resolving | Phase::Over { .. } => {}
+        }
     }
 
     /// Whether nothing more is to be expected.
@@ -345,11 +373,16 @@ impl Association {
 
     /// Whether TSQ gets nowhere with this server: it failed, or was silent for `patience`.
     pub(crate) fn is_in_trouble(&self, elapsed: Duration, patience: Duration) -> bool {
-        let heard = !self.queries.samples.is_empty() || matches!(self.phase, Phase::Resolving);
+        let heard = self.is_heard() || matches!(self.phase, Phase::Resolving);
         match &self.failure {
             Some(failure) => !heard && may_be_blocked(failure),
             None => !heard && elapsed >= patience,
         }
+    }
+
+    /// Whether it has answered anything.
+    pub(crate) fn is_heard(&self) -> bool {
+        !self.queries.samples.is_empty()
     }
 
     /// What there is when the time is up, or everything is done.
@@ -358,10 +391,11 @@ impl Association {
         engine: &mut Engine,
         options: &Options,
         waited: Duration,
+        now: Instant,
     ) -> SourceReport {
         self.keep_tickets(engine);
         if let Some(beside) = self.watch.beside.take() {
-            beside.end(engine, Instant::now());
+            beside.end(engine, now);
         }
         let usable = self.has_answered();
         let failure = self.failure.clone().or_else(|| match &self.phase {
@@ -501,7 +535,7 @@ impl Association {
 
     /// How long new tickets may still be on their way, if this connection used one: they come with the first answer
     /// after the handshake, so an early answer is there before them.
-    pub(crate) fn tickets_awaited(&self, engine: &mut Engine) -> Option<Duration> {
+    pub(crate) fn tickets_awaited(&self, engine: &Engine) -> Option<Duration> {
         match &self.phase {
             Phase::Connected(link) if link.is_resumed() && !link.got_tickets() => Some(
                 asking::patience(engine.round_trip(link.conn).unwrap_or_default()),

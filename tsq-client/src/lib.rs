@@ -1,4 +1,4 @@
-//! TSQ associations: resolution, address race, trust and queries. Blocking.
+//! TSQ associations: resolution, address race, trust and queries; as a core without input or output, and blocking.
 //!
 //! A [`Session`] holds one [association](SourceReport) per server and measures them all at once on
 //! the caller's thread:
@@ -21,14 +21,20 @@
 //!
 //! It ends with samples and reasons: what to make of them is `tsq-algo`'s business, and setting a
 //! clock `tsq-clock`'s. Embedders with an async runtime call it on a blocking thread.
+//!
+//! All of it but sockets, clocks, the resolver and the fallback is in [`Client`], which is driven by whoever has these:
+//! a session has the system's, a simulator others.
 
 #![forbid(unsafe_code)]
 
 mod address_race;
 mod association;
+mod client;
 mod failure;
 pub mod fallback;
 mod follow_ups;
+mod means;
+mod options;
 mod queries;
 mod report;
 mod resolve;
@@ -38,12 +44,16 @@ mod target;
 mod terms;
 pub mod trust;
 
+pub use address_race::Said;
+pub use client::{Client, Event, Transmit};
 pub use failure::Failure;
-pub use fallback::{Attempt, Fallback, Ladder, Protocol};
+pub use fallback::{Attempt, Ladder, Protocol};
 pub use follow_ups::FollowUpCounts;
+pub use means::Now;
+pub use options::{Options, Progress, TransportChoice};
 pub use report::{Answer, Rejection, SampleReport, SourceReport, Timestamps, Transport};
 pub use resumption::{Handshake, MemoryStore, Resumable, StoreProblem, TicketStore};
-pub use session::{Options, Progress, Session, TransportChoice};
+pub use session::Session;
 pub use target::{BadTarget, Host, Target, is_certificate_name};
 pub use trust::{
     ClientIdentity, Dates, FoundSlot, IdentityError, Server, Trust, TrustError, TrustRefusal,

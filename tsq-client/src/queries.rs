@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use tsq_net::{ClockPair, Departure, ErrorReport, Socket, Stamp, StampSource, StreamId};
+use tsq_net::{ClockPair, Departure, Stamp, StampSource, StreamId};
 use tsq_proto::{FollowUp, HostTime, Nonce, Refusal};
 
 use crate::follow_ups::{self, FollowUps, Known};
@@ -126,6 +126,12 @@ impl Queries {
         self.terms = terms;
     }
 
+    /// Whether there is a query to send.
+    pub(crate) fn any_unasked(&self) -> bool {
+        let unasked = |slot: &Slot| matches!(slot, Slot::Unasked { .. });
+        self.slots.iter().any(unasked)
+    }
+
     /// The next query to send, with this nonce.
     pub(crate) fn next_ask(&self, nonce: Nonce) -> Option<Ask> {
         let waiting = self
@@ -175,7 +181,7 @@ impl Queries {
     }
 
     /// A packet with the `count` oldest leaving queries was sent.
-    pub(crate) fn departed(&mut self, count: u64, departure: Departure) {
+    pub(crate) fn departed(&mut self, count: u64, departure: Departure, clocks: ClockPair) {
         for _ in 0..count {
             let Some(index) = self.leaving.pop_front() else {
                 return;
@@ -185,7 +191,7 @@ impl Queries {
                 waiting.departed.get_or_insert(Departed {
                     departure,
                     t1,
-                    clocks: ClockPair::read(),
+                    clocks,
                 });
             }
         }
@@ -193,32 +199,29 @@ impl Queries {
 
     /// A packet with the `count` oldest leaving queries was not sent. Datagrams are lost with it; QUIC sends what a
     /// stream carries again, at a time that is not told, so that T1 can be no later than now.
-    pub(crate) fn unsent(&mut self, count: u64, transport: Transport, now: HostTime) {
+    pub(crate) fn unsent(&mut self, count: u64, transport: Transport, clocks: ClockPair) {
         if transport == Transport::Stream {
-            let (id, before) = (None, now);
-            return self.departed(count, Departure { id, before });
+            let (id, before) = (None, clocks.real);
+            return self.departed(count, Departure { id, before }, clocks);
         }
         for _ in 0..count {
             self.leaving.pop_front();
         }
     }
 
-    /// The kernel told when a packet left.
-    pub(crate) fn departure_report(&mut self, report: &ErrorReport, socket: &Socket) {
-        let ErrorReport::Departed { id, at } = *report else {
-            return;
-        };
+    /// The kernel told that the packet of this number left at `at`.
+    pub(crate) fn departure_told(&mut self, id: u32, at: HostTime, now: HostTime) {
         for waiting in self.waiting_mut() {
             if let Some(departed) = &mut waiting.departed
                 && departed.departure.id == Some(id)
             {
-                departed.t1 = socket.departure_stamp(&departed.departure, Some(at));
+                departed.t1 = departed.departure.stamp(Some(at), now);
             }
         }
     }
 
     /// A datagram came.
-    pub(crate) fn datagram(&mut self, message: &[u8], arrived: Stamp) {
+    pub(crate) fn datagram(&mut self, message: &[u8], arrived: Stamp, clocks: ClockPair) {
         let echoed = nonce_of(message);
         if let Some(nonce) = echoed
             && self.old.contains(&nonce)
@@ -234,7 +237,7 @@ impl Queries {
             .or_else(|| self.position(|waiting| waiting.transport == Transport::Datagram));
         if let Some(index) = index {
             self.conclude(index, |terms, waiting| {
-                judge(terms, waiting, message, arrived)
+                judge(terms, waiting, message, arrived, clocks)
             });
         }
     }
@@ -246,6 +249,7 @@ impl Queries {
         data: &[u8],
         finished: bool,
         arrived: Stamp,
+        clocks: ClockPair,
     ) -> bool {
         let Some(index) = self.position(|waiting| waiting.stream == Some(stream)) else {
             self.superseded += u32::from(finished);
@@ -271,6 +275,7 @@ impl Queries {
                 waiting,
                 &waiting.received,
                 waiting.arrived.unwrap_or(arrived),
+                clocks,
             )
         });
         true
@@ -315,6 +320,11 @@ impl Queries {
                 Slot::Unasked { .. } | Slot::Done => None,
             })
             .min()
+    }
+
+    /// Whether a query was handed to QUIC that is not on its way yet.
+    pub(crate) fn any_leaving(&self) -> bool {
+        !self.leaving.is_empty()
     }
 
     /// Whether every sample was got or refused, and no follow-up is to be waited for.
@@ -397,11 +407,17 @@ impl Queries {
     }
 }
 
-/// The verdict on an answer to `waiting` that arrived at `t4`.
-fn judge(terms: &Terms, waiting: &Waiting, message: &[u8], t4: Stamp) -> Result<Answer, Rejection> {
+/// The verdict on an answer to `waiting` that arrived at `t4` and is looked at by these clocks.
+fn judge(
+    terms: &Terms,
+    waiting: &Waiting,
+    message: &[u8],
+    t4: Stamp,
+    clocks: ClockPair,
+) -> Result<Answer, Rejection> {
     // An answer to a query that never left can only be a stranger's.
     let departed = waiting.departed.as_ref().ok_or(STRANGER)?;
-    if let Some(by) = ClockPair::read().stepped_since(&departed.clocks) {
+    if let Some(by) = clocks.stepped_since(&departed.clocks) {
         return Err(Rejection::Refused(Refusal::ClockStepped { by }));
     }
     let length = waiting.request.len();

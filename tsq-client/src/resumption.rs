@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use rustls::pki_types::UnixTime;
 use tsq_net::ClientConfig;
-use tsq_net::tls::{self, Sessions, Tickets};
+use tsq_net::tls::{self, NoIdentity, Sessions, Tickets};
 
+use crate::means::Means;
 use crate::target::Target;
 use crate::trust::{ClientIdentity, Dates, FoundSlot, Presented, Server, Verifier};
 
@@ -117,6 +117,7 @@ pub struct Resumable {
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) config: ClientConfig,
+    tls: Arc<rustls::ClientConfig>,
     pub(crate) found: FoundSlot,
     pub(crate) tickets: Tickets,
     dates: Dates,
@@ -125,20 +126,32 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// For a first connection with `server`.
-    pub(crate) fn new(server: &Server) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(server: &Server, means: &Means) -> Result<Self, rustls::Error> {
         let (found, tickets) = (FoundSlot::default(), Tickets::new());
         let verifier = Verifier::new(&server.trust, server.dates, Arc::clone(&found))?;
-        let (verifier, sessions) = (Arc::new(verifier), Sessions::Early(tickets.clone()));
-        let config = match &server.identity {
-            None => tls::client_with(verifier, sessions),
-            Some(shown) => tls::client_as(shown.resolver(), verifier, sessions),
-        }?;
+        let identity = match &server.identity {
+            None => Arc::new(NoIdentity),
+            Some(shown) => shown.resolver(),
+        };
+        let sessions = Sessions::Early(tickets.clone());
+        let tls = tls::client_tls(means.ambient(), identity, Arc::new(verifier), sessions)?;
         Ok(Self {
-            config,
+            config: tls::quic_client(tls.clone())?,
+            tls: Arc::new(tls),
             found,
             tickets,
             dates: server.dates,
             identity: server.identity.clone(),
+        })
+    }
+
+    /// The same told the time by another core: the one that made it may be gone.
+    fn under(self, means: &Means) -> Result<Self, rustls::Error> {
+        let mut tls = (*self.tls).clone();
+        tls.time_provider = means.time();
+        Ok(Self {
+            config: tls::quic_client(tls)?,
+            ..self
         })
     }
 }
@@ -165,7 +178,7 @@ impl Resumable {
 
     /// The same with its certificates judged anew, as a full handshake of this moment would judge them; None
     /// if such a handshake is due.
-    pub(crate) fn renewed(self, server: &Server) -> Option<Self> {
+    pub(crate) fn renewed(self, server: &Server, means: &Means) -> Option<Self> {
         let fits = self.setup.dates == server.dates
             && self.setup.identity.as_ref().map(ClientIdentity::id)
                 == server.identity.as_ref().map(ClientIdentity::id)
@@ -173,18 +186,18 @@ impl Resumable {
         if !fits {
             return None;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
         let verifier = Verifier::new(&server.trust, server.dates, FoundSlot::default()).ok()?;
         let presented = verifier
-            .judge_again(
-                &self.presented,
-                &server.name,
-                UnixTime::since_unix_epoch(now),
-            )
+            .judge_again(&self.presented, &server.name, means.unix_time()?)
             .ok()?;
         // What is found there after the handshake is to be of that handshake.
         *self.setup.found.lock().ok()? = None;
-        Some(Self { presented, ..self })
+        let setup = self.setup.under(means).ok()?;
+        Some(Self {
+            setup,
+            presented,
+            ..self
+        })
     }
 }
 

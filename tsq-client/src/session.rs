@@ -1,91 +1,50 @@
-//! Several associations measured at once on one thread.
+//! A client with the system's sockets, clocks and resolver, on the caller's thread.
 
 use std::io;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tsq_keys::VerifyKeys;
-use tsq_net::{Batch, ConnId, Engine, Outgoing, SendOptions, Socket, Wake, wait};
+use tsq_net::{Batch, ClockPair, ConnId, ErrorReport, SendOptions, Socket, Wake, tls, wait};
 
 use crate::address_race::Said;
-use crate::association::Association;
+use crate::client::{Client, Event, Transmit};
+use crate::fallback::{Fallback, Ladder};
+use crate::means::Now;
+use crate::options::{Options, Progress};
 use crate::report::SourceReport;
 use crate::resolve::Resolver;
 use crate::trust::Server;
 
-/// How to measure.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Samples wanted of each server.
-    pub queries: u16,
-    /// How queries travel.
-    pub transport: TransportChoice,
-    /// A sample with a larger offset is refused (E4; the draft's example is 24 h).
-    pub offset_limit: Duration,
-    /// Ask servers of this family what their clock is worth (those in the field are never asked:
-    /// they expect 18 bytes).
-    pub metadata: bool,
-    /// With `metadata`, ask when answers really left, and correct T3 by it; one more query a server.
-    pub follow_up: bool,
-    /// Ask for answers as long as the requests (precision mode, M6).
-    pub precision: bool,
-    /// Ask for signatures by one of these keys; an answer without a valid one is refused (M5).
-    pub keys: Option<Arc<VerifyKeys>>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            queries: 5,
-            transport: TransportChoice::Auto,
-            offset_limit: Duration::from_secs(24 * 3600),
-            metadata: true,
-            follow_up: true,
-            precision: false,
-            keys: None,
-        }
-    }
-}
-
-/// How queries shall travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransportChoice {
-    /// Datagrams where the server takes them and they are answered, else streams (C5).
-    Auto,
-    /// Datagrams or nothing.
-    Datagram,
-    /// Streams or nothing.
-    Stream,
-}
-
-/// How far a measurement is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Servers asked.
-    pub servers: usize,
-    /// Servers that are done, with or without samples.
-    pub done: usize,
-    /// Time since the beginning.
-    pub elapsed: Duration,
-}
-
 /// Associations with several servers; connections stay open from one measurement to the next.
 pub struct Session {
-    associations: Vec<Association>,
-    options: Options,
-    engine: Engine,
+    client: Client,
+    servers: usize,
+    links: Vec<Link>,
     resolver: Resolver,
     wake: Wake,
     batch: Batch,
     buffer: Vec<u8>,
     trouble: Option<Trouble>,
+    fallback: Option<Fallback>,
+}
+
+/// A link of the client's, with its socket.
+struct Link {
+    id: ConnId,
+    remote: SocketAddr,
+    socket: Socket,
 }
 
 /// Who wants to hear of servers that TSQ does not reach.
 struct Trouble {
     patience: Duration,
-    settled: Vec<bool>,
-    call: Box<dyn FnMut(usize) -> bool>,
+    call: Box<dyn FnMut(usize) -> bool + Send>,
+}
+
+/// What the client has said about the whole.
+enum Over {
+    Measured(Vec<SourceReport>),
+    Closed,
 }
 
 impl Session {
@@ -95,17 +54,33 @@ impl Session {
     /// Those of making the pair of sockets that wakes the loop.
     pub fn new(servers: Vec<Server>, options: Options) -> io::Result<Self> {
         let wake = Wake::new()?;
-        let mut engine = Engine::client();
-        engine.count_frames();
         Ok(Self {
-            associations: servers.into_iter().map(Association::new).collect(),
-            options,
-            engine,
+            servers: servers.len(),
+            client: Client::new(servers, options, tls::provider(), &read_clocks()),
+            links: Vec::new(),
             resolver: Resolver::new(wake.waker()),
             wake,
             batch: Batch::new(),
             buffer: Vec::with_capacity(2048),
             trouble: None,
+            fallback: None,
+        })
+    }
+
+    /// As [`Self::new`], for servers that are asked by NTS, and if allowed by plain NTP, where TSQ does not get through:
+    /// [`SourceReport::protocol`] and [`SourceReport::attempts`] tell.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn with_fallback(
+        servers: Vec<Server>,
+        options: Options,
+        ladder: Ladder,
+    ) -> io::Result<Self> {
+        let fallback = Fallback::new(servers.clone(), ladder);
+        Ok(Self {
+            fallback: Some(fallback),
+            ..Self::new(servers, options)?
         })
     }
 
@@ -122,50 +97,31 @@ impl Session {
         deadline: Instant,
         progress: &mut dyn FnMut(&Progress),
     ) -> io::Result<Vec<SourceReport>> {
-        let start = Instant::now();
-        // What came since the last measurement: tickets, or that a connection is over.
-        self.receive();
-        self.engine.handle_timeout(start);
-        self.handle_events(start);
-        for (index, association) in self.associations.iter_mut().enumerate() {
-            let (engine, options) = (&mut self.engine, &self.options);
-            association.begin(index, &self.resolver, engine, options, start);
+        let Some(fallback) = &self.fallback else {
+            return self.measure_by_tsq(deadline, progress);
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.trouble = Some(Trouble {
+            patience: PATIENCE.min(left / 3),
+            call: Box::new(fallback.starter(deadline, self.wake.waker())),
+        });
+        let mut reports = self.measure_by_tsq(deadline, progress)?;
+        if let Some(fallback) = &self.fallback {
+            fallback.collect(&mut reports, deadline);
         }
-        loop {
-            let now = Instant::now();
-            self.advance(now);
-            self.tell_trouble(now - start);
-            let done = (0..self.associations.len())
-                .filter(|&index| self.is_settled(index) || self.associations[index].is_done())
-                .count();
-            let servers = self.associations.len();
-            progress(&Progress {
-                servers,
-                done,
-                elapsed: now - start,
-            });
-            if done == servers || now >= deadline || self.awaits_only_a_path() {
-                break;
-            }
-            self.sleep(deadline, now)?;
-            self.receive();
-        }
-        let waited = start.elapsed();
-        Ok(self
-            .associations
-            .iter_mut()
-            .map(|association| association.finish(&mut self.engine, &self.options, waited))
-            .collect())
+        Ok(reports)
     }
 
     /// Calls `call` with the number of a server as long as TSQ gets nowhere with it: if it fails, or after `patience`
-    /// without an answer. Asking it goes on, but once `call` says so the measurement does not wait for it.
-    pub fn on_trouble(&mut self, patience: Duration, call: impl FnMut(usize) -> bool + 'static) {
-        self.trouble = Some(Trouble {
-            patience,
-            settled: vec![false; self.associations.len()],
-            call: Box::new(call),
-        });
+    /// without an answer. Asking it goes on, but once `call` says so the measurement does not wait for it. A session
+    /// that falls back by itself calls nobody.
+    pub fn on_trouble(
+        &mut self,
+        patience: Duration,
+        call: impl FnMut(usize) -> bool + Send + 'static,
+    ) {
+        let call = Box::new(call);
+        self.trouble = Some(Trouble { patience, call });
     }
 
     /// Tells the servers that no more will be asked.
@@ -173,226 +129,175 @@ impl Session {
     /// Where an early answer was there before the tickets for the next connection, waits for these, for two
     /// round trips at most.
     pub fn close(mut self) {
-        self.await_tickets();
-        let now = Instant::now();
-        self.engine.close_all(now, 0, "done");
-        self.flush(now);
-    }
-
-    fn await_tickets(&mut self) {
-        let start = Instant::now();
+        self.client.close(&read_clocks());
         loop {
-            let now = Instant::now();
-            self.engine.handle_timeout(now);
-            self.handle_events(now);
-            self.flush(now);
-            let engine = &mut self.engine;
-            let awaited = self
-                .associations
-                .iter()
-                .filter_map(|association| association.tickets_awaited(engine))
-                .max();
-            let Some(deadline) = awaited.map(|patience| start + patience) else {
-                break;
-            };
-            if now >= deadline || self.sleep(deadline, now).is_err() {
-                break;
+            let now = read_clocks();
+            self.client.handle_timeout(&now);
+            if self.serve(&now).is_some() || self.sleep(now.instant).is_err() {
+                return;
             }
             self.receive();
         }
-        for association in &mut self.associations {
-            association.keep_tickets(&mut self.engine);
+    }
+
+    fn measure_by_tsq(
+        &mut self,
+        deadline: Instant,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> io::Result<Vec<SourceReport>> {
+        // What came since the last measurement: tickets, or that a connection is over.
+        self.receive();
+        let start = read_clocks();
+        self.client.handle_timeout(&start);
+        self.client.begin(&start, deadline);
+        loop {
+            let now = read_clocks();
+            while let Some(resolved) = self.resolver.poll() {
+                self.client.resolved(&now, resolved.server, resolved.result);
+            }
+            self.tell_trouble(now.instant);
+            progress(&self.client.progress(now.instant));
+            self.client.handle_timeout(&now);
+            match self.serve(&now) {
+                Some(Over::Measured(reports)) => return Ok(reports),
+                Some(Over::Closed) | None => {}
+            }
+            self.sleep(now.instant)?;
+            self.receive();
         }
     }
 
-    /// Whether all that is waited for is a way to some servers, while others have answered: then it is not that this
-    /// host's network comes up only now.
-    fn awaits_only_a_path(&self) -> bool {
-        let waiting =
-            |index: &usize| !self.is_settled(*index) && !self.associations[*index].is_done();
-        let mut waiting = (0..self.associations.len()).filter(waiting);
-        waiting.all(|index| self.associations[index].is_without_path())
-            && self.associations.iter().any(Association::has_answered)
-    }
-
-    fn is_settled(&self, index: usize) -> bool {
-        let trouble = self.trouble.as_ref();
-        trouble.is_some_and(|trouble| trouble.settled[index])
-    }
-
-    fn tell_trouble(&mut self, elapsed: Duration) {
+    fn tell_trouble(&mut self, now: Instant) {
         let Some(trouble) = &mut self.trouble else {
             return;
         };
-        for (index, association) in self.associations.iter().enumerate() {
-            trouble.settled[index] =
-                association.is_in_trouble(elapsed, trouble.patience) && (trouble.call)(index);
-        }
-    }
-
-    /// Does everything that is due: names resolved, timers, addresses to try, queries to send.
-    fn advance(&mut self, now: Instant) {
-        while let Some(resolved) = self.resolver.poll() {
-            self.associations[resolved.server].resolved(resolved.result, now);
-        }
-        self.engine.handle_timeout(now);
-        self.handle_events(now);
-        for index in 0..self.associations.len() {
-            // One query a packet: each leaves before the next is queued, and none waits (F6).
-            // tsq: F6
-            while self.associations[index].step(&mut self.engine, &self.options, now) {
-                self.flush(now);
+        for server in 0..self.servers {
+            let troubled = self.client.is_in_trouble(now, server, trouble.patience);
+            if troubled && (trouble.call)(server) {
+                self.client.answered_elsewhere(server);
             }
         }
-        self.flush(now);
-        self.handle_events(now);
     }
 
-    fn sleep(&mut self, deadline: Instant, now: Instant) -> io::Result<()> {
-        let due = self
-            .associations
-            .iter()
-            .filter_map(Association::next_deadline);
-        let until = due
-            .chain(self.engine.poll_timeout())
-            .chain([deadline, now + TICK])
-            .min()
-            .unwrap_or(deadline);
-        let sockets: Vec<&Socket> = self
-            .associations
-            .iter()
-            .flat_map(Association::links)
-            .map(|link| &link.socket)
-            .collect();
-        wait(
-            &sockets,
-            Some(&self.wake),
-            Some(until.saturating_duration_since(now)),
-        )?;
+    /// Does what the client wants done, and sends what it has to send.
+    fn serve(&mut self, now: &Now) -> Option<Over> {
+        let mut over = None;
+        loop {
+            while let Some(event) = self.client.poll_event() {
+                match event {
+                    Event::Resolve { server, target } => self.resolver.start(server, &target),
+                    Event::Open { link, remote } => self.open(link, remote, now),
+                    Event::Close { link } => self.links.retain(|one| one.id != link),
+                    Event::Measured(reports) => over = Some(Over::Measured(reports)),
+                    Event::Closed => over = Some(Over::Closed),
+                }
+            }
+            // An error of a packet may close its link.
+            match self.client.poll_transmit(now, &mut self.buffer) {
+                Some(packet) => self.send(&packet),
+                None => return over,
+            }
+        }
+    }
+
+    fn open(&mut self, id: ConnId, remote: SocketAddr, now: &Now) {
+        match Socket::connect(remote) {
+            Ok(socket) => self.links.push(Link { id, remote, socket }),
+            Err(error) => self.client.unopened(now, id, &error),
+        }
+    }
+
+    fn send(&mut self, packet: &Transmit) {
+        let Some(link) = self.links.iter_mut().find(|link| link.id == packet.link) else {
+            return;
+        };
+        let options = SendOptions {
+            local_ip: None,
+            report_departure: packet.is_timed(),
+        };
+        let sent = link.socket.send(link.remote, &self.buffer, options);
+        let now = read_clocks();
+        match sent {
+            Ok(departure) => self.client.sent(&now, packet, departure),
+            Err(error) => self.client.unsent(&now, packet, &error),
+        }
+    }
+
+    fn sleep(&self, now: Instant) -> io::Result<()> {
+        let due = self.client.poll_timeout().into_iter();
+        let until = due.chain([now + TICK]).min().unwrap_or(now);
+        let sockets: Vec<&Socket> = self.links.iter().map(|link| &link.socket).collect();
+        let patience = until.saturating_duration_since(now);
+        wait(&sockets, Some(&self.wake), Some(patience))?;
         Ok(())
     }
 
     fn receive(&mut self) {
-        for index in 0..self.associations.len() {
-            for conn in self.connections_of(index) {
-                self.receive_departures(index, conn);
-                self.receive_packets(index, conn);
-            }
+        for link in &mut self.links {
+            // Departures first: an answer cannot be judged without its query's T1.
+            receive_departures(link, &mut self.client);
+            receive_packets(link, &mut self.batch, &mut self.client);
         }
-    }
-
-    /// Departures first: an answer cannot be judged without its query's T1.
-    fn receive_departures(&mut self, index: usize, conn: ConnId) {
-        let now = Instant::now();
-        while let Some(link) = link(&mut self.associations[index], conn) {
-            match link.socket.departures() {
-                Ok(Some(report)) => {
-                    self.associations[index].report(conn, &report, &mut self.engine, now);
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    let (engine, said) = (&mut self.engine, Said::ByNetwork);
-                    self.associations[index].socket_error(conn, &error, said, engine, now);
-                    break;
-                }
-            }
-        }
-    }
-
-    fn receive_packets(&mut self, index: usize, conn: ConnId) {
-        loop {
-            let Some(link) = link(&mut self.associations[index], conn) else {
-                return;
-            };
-            let count = match link.socket.receive(&mut self.batch) {
-                Ok(count) => count,
-                Err(error) => {
-                    let now = Instant::now();
-                    let (engine, said) = (&mut self.engine, Said::ByNetwork);
-                    return self.associations[index].socket_error(conn, &error, said, engine, now);
-                }
-            };
-            for i in 0..count {
-                let now = Instant::now();
-                if let Some(packet) = self.batch.packet(i) {
-                    self.engine.handle_packet(
-                        now,
-                        packet.remote,
-                        packet.local_ip,
-                        packet.bytes,
-                        packet.stamp,
-                    );
-                }
-                self.handle_events(now);
-                self.flush(now);
-            }
-            if count < Batch::CAPACITY {
-                return;
-            }
-        }
-    }
-
-    fn handle_events(&mut self, now: Instant) {
-        while let Some(event) = self.engine.poll_event() {
-            let conn = event.conn();
-            // The loser of an address race belongs to nobody.
-            if let Some(owner) = self
-                .associations
-                .iter_mut()
-                .find(|association| association.owns(conn))
-            {
-                owner.event(event, &mut self.engine, &self.options, now);
-            }
-        }
-    }
-
-    fn flush(&mut self, now: Instant) {
-        while let Some(packet) = self.engine.poll_transmit(now, &mut self.buffer) {
-            let Some(conn) = packet.conn else { continue };
-            let owner = self
-                .associations
-                .iter_mut()
-                .position(|association| association.owns(conn));
-            if let Some(index) = owner {
-                self.send(index, conn, &packet, now);
-            }
-        }
-    }
-
-    fn send(&mut self, index: usize, conn: ConnId, packet: &Outgoing, now: Instant) {
-        let Some(link) = link(&mut self.associations[index], conn) else {
-            return;
-        };
-        let ours = packet.carries.datagrams + packet.carries.stream_frames > 0;
-        let options = SendOptions {
-            local_ip: None,
-            report_departure: ours,
-        };
-        match link.socket.send(packet.remote, &self.buffer, options) {
-            Ok(departure) if ours => self.associations[index].departed(packet.carries, departure),
-            Ok(_) => {}
-            // QUIC takes an unsent packet for a lost one.
-            Err(error) => {
-                if ours {
-                    self.associations[index].unsent(packet.carries);
-                }
-                let (engine, said) = (&mut self.engine, Said::ByHost);
-                self.associations[index].socket_error(conn, &error, said, engine, now);
-            }
-        }
-    }
-
-    fn connections_of(&self, index: usize) -> Vec<ConnId> {
-        self.associations[index]
-            .links()
-            .map(|link| link.conn)
-            .collect()
+        self.serve(&read_clocks());
     }
 }
 
-fn link(association: &mut Association, conn: ConnId) -> Option<&mut crate::address_race::Link> {
-    association.links_mut().find(|link| link.conn == conn)
+fn receive_departures(link: &mut Link, client: &mut Client) {
+    loop {
+        let (now, report) = (read_clocks(), link.socket.departures());
+        match report {
+            Ok(Some(ErrorReport::Departed { id, at })) => {
+                if link.socket.believes_kernel() {
+                    client.handle_departure(&now, link.id, id, at);
+                }
+            }
+            Ok(Some(ErrorReport::Unreachable { errno })) => {
+                let error = io::Error::from_raw_os_error(errno);
+                client.handle_error(&now, link.id, &error, Said::ByNetwork);
+            }
+            Ok(None) => return,
+            Err(error) => return client.handle_error(&now, link.id, &error, Said::ByNetwork),
+        }
+    }
+}
+
+fn receive_packets(link: &mut Link, batch: &mut Batch, client: &mut Client) {
+    loop {
+        let count = match link.socket.receive(batch) {
+            Ok(count) => count,
+            Err(error) => {
+                return client.handle_error(&read_clocks(), link.id, &error, Said::ByNetwork);
+            }
+        };
+        for packet in (0..count).filter_map(|index| batch.packet(index)) {
+            client.handle_packet(&read_clocks(), link.id, packet.bytes, packet.stamp);
+        }
+        if count < Batch::CAPACITY {
+            return;
+        }
+    }
+}
+
+fn read_clocks() -> Now {
+    Now {
+        clocks: ClockPair::read(),
+        instant: Instant::now(),
+    }
 }
 
 /// How often progress is shown when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long TSQ has before the next rung is tried as well.
+const PATIENCE: Duration = Duration::from_millis(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_may_be_handed_to_another_thread() {
+        fn is_send<T: Send>() {}
+        is_send::<Session>();
+    }
+}

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use ring::rand::SecureRandom;
 use tsq_net::{ConnId, Engine, OpenError, SendError};
 use tsq_proto::{Nonce, Request};
 
 use super::{Association, Phase};
 use crate::failure::Failure;
+use crate::means::Means;
+use crate::options::{Options, TransportChoice};
 use crate::queries::Ask;
 use crate::report::Transport;
-use crate::session::{Options, TransportChoice};
 use crate::terms::Terms;
 
 impl Association {
@@ -47,31 +47,31 @@ impl Association {
         self.round_trips += 1;
     }
 
-    /// Asks on a connection whose handshake has begun, if it resumes an earlier one; true as for
-    /// [`step`](Self::step).
+    /// Asks on a connection whose handshake has begun, if it resumes an earlier one.
     ///
     /// What was asked is not repeated before the end of the handshake: until then nothing tells whether the
     /// server reads it.
     // tsq: C3
-    pub(super) fn step_early(
+    pub(super) fn ask_early(
         &mut self,
         engine: &mut Engine,
         options: &Options,
+        means: &Means,
         now: Instant,
-    ) -> bool {
+    ) {
         let Phase::Racing(race) = &self.phase else {
-            return false;
+            return;
         };
         let known = race
             .links()
             .iter()
             .find_map(|link| Some((link.conn, link.recalled()?)));
         let Some((conn, recalled)) = known else {
-            return false;
+            return;
         };
         if self.early.is_none() && engine.may_send_early(conn) {
             let Some(transport) = transport(options, engine, conn) else {
-                return false;
+                return;
             };
             let terms = terms(options, recalled.ours);
             let patience = patience(recalled.round_trip);
@@ -80,7 +80,10 @@ impl Association {
             self.transport = Some(transport);
             self.early = Some(conn);
         }
-        self.early == Some(conn) && self.ask(conn, engine, now).unwrap_or(false)
+        if self.early == Some(conn) {
+            // What cannot be asked early can be asked later.
+            let _ = self.ask(conn, engine, means, now);
+        }
     }
 
     /// This connection will not be: what was asked on it must be asked again elsewhere.
@@ -106,7 +109,7 @@ impl Association {
         }
     }
 
-    /// Queues the next query, if there is one and it can be: true then.
+    /// Queues the next query, if there is one and it can be.
     ///
     /// # Errors
     /// The server takes none in this way.
@@ -114,13 +117,14 @@ impl Association {
         &mut self,
         conn: ConnId,
         engine: &mut Engine,
+        means: &Means,
         now: Instant,
-    ) -> Result<bool, Failure> {
+    ) -> Result<(), Failure> {
         let Some(transport) = self.transport else {
-            return Ok(false);
+            return Ok(());
         };
-        let Some(ask) = self.next_ask() else {
-            return Ok(false);
+        let Some(ask) = self.next_ask(means) else {
+            return Ok(());
         };
         match transport {
             Transport::Datagram => match engine.send_datagram(conn, &ask.request) {
@@ -128,7 +132,7 @@ impl Association {
                 Err(SendError::Unsupported | SendError::TooLarge) => {
                     return Err(Failure::NoDatagrams);
                 }
-                Err(SendError::Closed) => return Ok(false),
+                Err(SendError::Closed) => {}
             },
             Transport::Stream => match engine.open_stream(conn, &ask.request, true) {
                 Ok(stream) => self.queries.asked(&ask, transport, Some(stream), now),
@@ -136,20 +140,21 @@ impl Association {
                     return Err(Failure::NoStreams);
                 }
                 // More credit may come; after a fallback, datagrams may still be answered.
-                Err(OpenError::NotAllowed | OpenError::Closed) => return Ok(false),
+                Err(OpenError::NotAllowed | OpenError::Closed) => {}
             },
             // Not of QUIC, and never chosen here.
-            Transport::Udp => return Ok(false),
+            Transport::Udp => {}
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Without randomness nothing is asked.
     // tsq: T1
-    fn next_ask(&self) -> Option<Ask> {
-        let mut bytes = [0; 16];
-        self.random.fill(&mut bytes).ok()?;
-        self.queries.next_ask(Nonce::new(bytes))
+    fn next_ask(&self, means: &Means) -> Option<Ask> {
+        if !self.queries.any_unasked() {
+            return None;
+        }
+        self.queries.next_ask(Nonce::new(means.draw()?))
     }
 }
 

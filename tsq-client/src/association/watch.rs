@@ -6,8 +6,9 @@ use tsq_net::{ConnId, Engine};
 
 use super::{Association, Phase, asking};
 use crate::address_race::Race;
+use crate::means::Means;
+use crate::options::Options;
 use crate::resumption::Handshake;
-use crate::session::Options;
 
 /// When something was last heard on the connection that is asked on.
 ///
@@ -42,7 +43,7 @@ impl Watch {
 impl Association {
     /// Begins an attempt from scratch where nothing has been heard for long, and gives it up when something is.
     // tsq: C6
-    pub(super) fn watch(&mut self, engine: &mut Engine, now: Instant) {
+    pub(super) fn watch(&mut self, engine: &mut Engine, means: &Means, now: Instant) {
         let Phase::Connected(link) = &self.phase else {
             return;
         };
@@ -56,7 +57,7 @@ impl Association {
             return;
         }
         if let Some(beside) = &mut self.watch.beside {
-            beside.advance(&self.server, engine, now);
+            beside.advance(&self.server, engine, means, now);
             return self.settle_beside(now);
         }
         let begun = self.watch.begun;
@@ -70,7 +71,7 @@ impl Association {
             self.watch.begun += 1;
             self.watch.due = None;
             let mut beside = Race::new(addresses, None, now);
-            beside.advance(&self.server, engine, now);
+            beside.advance(&self.server, engine, means, now);
             self.watch.beside = Some(beside);
         }
     }

@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tsq_net::Waker;
+
 use crate::failure::Failure;
 use crate::report::SourceReport;
 use crate::trust::Server;
@@ -68,7 +70,7 @@ pub struct Ladder {
 /// The ladders of a session's servers.
 ///
 /// Each server's runs on a thread of its own, so that neither a resolver nor a silent host holds up the others.
-pub struct Fallback {
+pub(crate) struct Fallback {
     inner: Arc<Inner>,
     receiver: Receiver<(usize, Outcome)>,
 }
@@ -89,7 +91,7 @@ struct Outcome {
 
 impl Fallback {
     /// Nothing is asked yet.
-    pub fn new(servers: Vec<Server>, ladder: Ladder) -> Self {
+    pub(crate) fn new(servers: Vec<Server>, ladder: Ladder) -> Self {
         let (sender, receiver) = channel();
         let none = || Mutex::new(vec![false; servers.len()]);
         let (begun, answered) = (none(), none());
@@ -105,11 +107,16 @@ impl Fallback {
         }
     }
 
-    /// What starts the ladder of the server with this number: for [`Session::on_trouble`](crate::Session::on_trouble).
-    pub fn starter(&self, deadline: Instant) -> impl FnMut(usize) -> bool + use<> {
+    /// What starts the ladder of the server with this number, and tells whether that has brought an answer;
+    /// `waker` wakes the session when a ladder has ended.
+    pub(crate) fn starter(
+        &self,
+        deadline: Instant,
+        waker: Waker,
+    ) -> impl FnMut(usize) -> bool + use<> {
         let inner = Arc::clone(&self.inner);
         move |index| {
-            Inner::begin(&inner, index, deadline);
+            Inner::begin(&inner, index, deadline, Some(&waker));
             inner.answered.lock().is_ok_and(|answered| answered[index])
         }
     }
@@ -117,12 +124,12 @@ impl Fallback {
     /// Puts what the ladders found in place of the reports of servers that TSQ could not reach.
     ///
     /// A server that answered by TSQ after all keeps that.
-    pub fn collect(&self, reports: &mut [SourceReport], deadline: Instant) {
+    pub(crate) fn collect(&self, reports: &mut [SourceReport], deadline: Instant) {
         let mut awaited: Vec<usize> = (0..reports.len())
             .filter(|&index| calls_for_fallback(&reports[index]))
             .collect();
         for &index in &awaited {
-            Inner::begin(&self.inner, index, deadline);
+            Inner::begin(&self.inner, index, deadline, None);
         }
         while !awaited.is_empty() {
             let left = (deadline + GRACE).saturating_duration_since(Instant::now());
@@ -145,7 +152,7 @@ impl Fallback {
 }
 
 impl Inner {
-    fn begin(this: &Arc<Self>, index: usize, deadline: Instant) {
+    fn begin(this: &Arc<Self>, index: usize, deadline: Instant, waker: Option<&Waker>) {
         let Ok(mut begun) = this.begun.lock() else {
             return;
         };
@@ -158,6 +165,7 @@ impl Inner {
         };
         let inner = Arc::clone(this);
         let late = sender.clone();
+        let waker = waker.cloned();
         let spawned = std::thread::Builder::new()
             .name(format!("fallback {index}"))
             .spawn(move || {
@@ -167,6 +175,7 @@ impl Inner {
                 }
                 // Nobody listens when the run has ended by its timeout.
                 let _ = sender.send((index, outcome));
+                waker.inspect(Waker::wake);
             });
         if let Err(error) = spawned {
             let attempts = vec![Attempt {

@@ -22,7 +22,7 @@ fn ask(queries: &mut Queries, byte: u8, now: Instant) {
     let ask = queries.next_ask(nonce(byte)).expect("a query to send");
     queries.asked(&ask, Transport::Datagram, None, now);
     let before = tsq_net::now();
-    queries.departed(1, Departure { id: None, before });
+    queries.departed(1, Departure { id: None, before }, ClockPair::read());
 }
 
 /// An answer of a server whose clock agrees with ours.
@@ -58,7 +58,7 @@ fn answered_queries_become_samples() {
     assert!(queries.next_ask(nonce(3)).is_none());
     for byte in [2, 1] {
         let message = answer(byte, tsq_net::now());
-        queries.datagram(&message, arrived_now());
+        queries.datagram(&message, arrived_now(), ClockPair::read());
     }
     assert_eq!(reasons(&queries), ["ok", "ok"]);
     assert!(queries.all_done());
@@ -76,12 +76,12 @@ fn unanswered_query_is_repeated_later_and_later_and_its_old_answer_refused() {
     ask(&mut queries, 2, start + PATIENCE);
     assert_eq!(queries.next_deadline(), Some(start + PATIENCE * 2));
     // tsq: E4
-    queries.datagram(&answer(1, tsq_net::now()), arrived_now());
+    queries.datagram(&answer(1, tsq_net::now()), arrived_now(), ClockPair::read());
     assert_eq!((queries.superseded, queries.samples.len()), (1, 0));
     queries.expire(start + PATIENCE * 2);
     ask(&mut queries, 3, start + PATIENCE * 2);
     assert_eq!(queries.next_deadline(), Some(start + PATIENCE * 3));
-    queries.datagram(&answer(3, tsq_net::now()), arrived_now());
+    queries.datagram(&answer(3, tsq_net::now()), arrived_now(), ClockPair::read());
     assert_eq!(reasons(&queries), ["ok"]);
     assert_eq!(queries.sent, 3);
 }
@@ -90,9 +90,9 @@ fn unanswered_query_is_repeated_later_and_later_and_its_old_answer_refused() {
 fn ask_in_vain(queries: &mut Queries, byte: u8, transport: Transport, now: Instant) -> HostTime {
     let ask = queries.next_ask(nonce(byte)).expect("a query to send");
     queries.asked(&ask, transport, None, now);
-    let before = tsq_net::now();
-    queries.unsent(1, transport, before);
-    before
+    let clocks = ClockPair::read();
+    queries.unsent(1, transport, clocks);
+    clocks.real
 }
 
 #[test]
@@ -101,11 +101,11 @@ fn datagram_that_did_not_leave_takes_no_departure_from_the_next() {
     let start = Instant::now();
     ask_in_vain(&mut queries, 1, Transport::Datagram, start);
     ask(&mut queries, 2, start);
-    queries.datagram(&answer(2, tsq_net::now()), arrived_now());
+    queries.datagram(&answer(2, tsq_net::now()), arrived_now(), ClockPair::read());
     assert_eq!(reasons(&queries), ["ok"]);
     queries.expire(start + PATIENCE);
     ask(&mut queries, 3, start + PATIENCE);
-    queries.datagram(&answer(3, tsq_net::now()), arrived_now());
+    queries.datagram(&answer(3, tsq_net::now()), arrived_now(), ClockPair::read());
     assert_eq!(reasons(&queries), ["ok", "ok"]);
 }
 
@@ -121,6 +121,7 @@ fn stream_that_did_not_leave_at_once_has_its_first_attempt_as_t1() {
             id: None,
             before: later,
         },
+        ClockPair::read(),
     );
     let waiting = queries.waiting_mut().next().unwrap();
     assert_eq!(waiting.departed.as_ref().unwrap().t1.time, before);
@@ -133,16 +134,20 @@ fn move_to_another_connection_keeps_the_samples_and_asks_the_rest_again() {
     for byte in [1, 2, 3] {
         ask(&mut queries, byte, now);
     }
-    queries.datagram(&answer(1, tsq_net::now()), arrived_now());
+    queries.datagram(&answer(1, tsq_net::now()), arrived_now(), ClockPair::read());
     queries.move_over(PATIENCE, terms());
     for byte in [4, 5] {
         ask(&mut queries, byte, now);
     }
     assert!(queries.next_ask(nonce(6)).is_none());
-    queries.datagram(&answer(2, tsq_net::now()), arrived_now());
+    queries.datagram(&answer(2, tsq_net::now()), arrived_now(), ClockPair::read());
     assert_eq!(queries.superseded, 1);
     for byte in [4, 5] {
-        queries.datagram(&answer(byte, tsq_net::now()), arrived_now());
+        queries.datagram(
+            &answer(byte, tsq_net::now()),
+            arrived_now(),
+            ClockPair::read(),
+        );
     }
     assert_eq!(reasons(&queries), ["ok"; 3]);
     assert!(queries.all_done());
@@ -155,8 +160,8 @@ fn second_copy_of_an_answer_counts_once() {
     ask(&mut queries, 1, now);
     ask(&mut queries, 2, now);
     let message = answer(1, tsq_net::now());
-    queries.datagram(&message, arrived_now());
-    queries.datagram(&message, arrived_now());
+    queries.datagram(&message, arrived_now(), ClockPair::read());
+    queries.datagram(&message, arrived_now(), ClockPair::read());
     assert_eq!((queries.samples.len(), queries.superseded), (1, 1));
 }
 
@@ -168,9 +173,17 @@ fn strangers_answer_spends_a_query_and_says_why() {
     for byte in 1..=3 {
         ask(&mut queries, byte, now);
     }
-    queries.datagram(&answer(99, tsq_net::now()), arrived_now());
-    queries.datagram(&[1, 16, 2], arrived_now());
-    queries.datagram(&answer(3, tsq_net::now())[..37], arrived_now());
+    queries.datagram(
+        &answer(99, tsq_net::now()),
+        arrived_now(),
+        ClockPair::read(),
+    );
+    queries.datagram(&[1, 16, 2], arrived_now(), ClockPair::read());
+    queries.datagram(
+        &answer(3, tsq_net::now())[..37],
+        arrived_now(),
+        ClockPair::read(),
+    );
     assert_eq!(
         reasons(&queries),
         ["nonce_mismatch", "malformed", "malformed"]
@@ -185,11 +198,11 @@ fn stream_answer_to_a_nonce_alone_is_whole_with_its_last_element_not_with_its_en
     let message = answer(1, tsq_net::now());
     let arrived = arrived_now();
     assert!(
-        !queries.stream(stream, &message[..18], false, arrived),
+        !queries.stream(stream, &message[..18], false, arrived, ClockPair::read()),
         "a nonce is no answer"
     );
-    assert!(!queries.stream(stream, &message[18..30], false, arrived));
-    assert!(queries.stream(stream, &message[30..], false, arrived));
+    assert!(!queries.stream(stream, &message[18..30], false, arrived, ClockPair::read()));
+    assert!(queries.stream(stream, &message[30..], false, arrived, ClockPair::read()));
     assert_eq!(reasons(&queries), ["ok"]);
 }
 
@@ -199,7 +212,7 @@ fn ask_by_stream(queries: &mut Queries) -> StreamId {
     let asked = queries.next_ask(nonce(1)).unwrap();
     queries.asked(&asked, Transport::Stream, Some(stream), Instant::now());
     let before = tsq_net::now();
-    queries.departed(1, Departure { id: None, before });
+    queries.departed(1, Departure { id: None, before }, ClockPair::read());
     stream
 }
 
@@ -231,9 +244,9 @@ fn stream_answer_to_more_than_a_nonce_is_whole_at_its_end_only() {
         let stream = ask_by_stream(&mut queries);
         let message = answer(1, tsq_net::now());
         let arrived = arrived_now();
-        assert!(!queries.stream(stream, &message, false, arrived));
+        assert!(!queries.stream(stream, &message, false, arrived, ClockPair::read()));
         assert!(queries.samples.is_empty(), "the verdict waits for the end");
-        assert!(queries.stream(stream, &[], true, arrived_now()));
+        assert!(queries.stream(stream, &[], true, arrived_now(), ClockPair::read()));
         let verdict = if signed { "signature_missing" } else { "ok" };
         assert_eq!(reasons(&queries), [verdict]);
         if let Ok(answer) = &queries.samples[0].result {
@@ -254,8 +267,8 @@ fn stratum_0_that_comes_behind_the_time_on_a_stream_is_not_missed() {
         let stream = ask_by_stream(&mut queries);
         let message = answer(1, tsq_net::now());
         let arrived = arrived_now();
-        assert!(!queries.stream(stream, &message, false, arrived));
-        assert!(queries.stream(stream, tail, true, arrived));
+        assert!(!queries.stream(stream, &message, false, arrived, ClockPair::read()));
+        assert!(queries.stream(stream, tail, true, arrived, ClockPair::read()));
         assert_eq!(reasons(&queries), [reason]);
     }
 }
@@ -270,7 +283,7 @@ fn stream_answer_that_nothing_can_mend_is_refused_before_its_end() {
         let [metadata, ..] = asking_for_more();
         let mut queries = Queries::new(1, PATIENCE, metadata);
         let stream = ask_by_stream(&mut queries);
-        assert!(queries.stream(stream, bytes, false, arrived_now()));
+        assert!(queries.stream(stream, bytes, false, arrived_now(), ClockPair::read()));
         assert_eq!(reasons(&queries), [reason]);
     }
 }
@@ -288,7 +301,7 @@ fn precise_answer_of_another_length_is_refused() {
     let mut message = [0; 40];
     let response = Response::new(nonce(1), now, now).with_precision();
     response.encode(&mut message).unwrap();
-    queries.datagram(&message, arrived_now());
+    queries.datagram(&message, arrived_now(), ClockPair::read());
     assert_eq!(reasons(&queries), ["precision_length"]);
 }
 
@@ -301,7 +314,7 @@ fn precision_that_nobody_asked_for_is_refused_at_another_length() {
     let mut message = [0; 40];
     let response = Response::new(nonce(1), now, now).with_precision();
     response.encode(&mut message).unwrap();
-    queries.datagram(&message, arrived_now());
+    queries.datagram(&message, arrived_now(), ClockPair::read());
     assert_eq!(reasons(&queries), ["precision_length"]);
 }
 
@@ -311,8 +324,14 @@ fn endless_stream_answer_is_cut_off() {
     let stream = StreamId::new(tsq_net::Side::Client, tsq_net::Dir::Bi, 0);
     let asked = queries.next_ask(nonce(1)).unwrap();
     queries.asked(&asked, Transport::Stream, Some(stream), Instant::now());
-    assert!(!queries.stream(stream, &[200, 255], false, arrived_now()));
-    assert!(queries.stream(stream, &[0; MAX_ANSWER], false, arrived_now()));
+    assert!(!queries.stream(stream, &[200, 255], false, arrived_now(), ClockPair::read()));
+    assert!(queries.stream(
+        stream,
+        &[0; MAX_ANSWER],
+        false,
+        arrived_now(),
+        ClockPair::read()
+    ));
     assert_eq!(
         queries.samples[0].result.as_ref().unwrap_err(),
         &Rejection::TooLong
@@ -404,10 +423,14 @@ mod follow_up {
         ask(&mut queries, 1, now);
         ask(&mut queries, 2, now);
         let (at, t4) = exchange(&mut queries, 1);
-        queries.datagram(&telling(1, at, &[]), t4);
+        queries.datagram(&telling(1, at, &[]), t4, ClockPair::read());
         assert_eq!(answers(&queries)[0].sample.offset, Offset::ZERO);
         assert!(!queries.all_done());
-        queries.datagram(&telling(2, at, &[(1, 4_000)]), arrived_now());
+        queries.datagram(
+            &telling(2, at, &[(1, 4_000)]),
+            arrived_now(),
+            ClockPair::read(),
+        );
         let only = answers(&queries);
         assert_eq!(only.len(), 1);
         assert_eq!(only[0].timestamps, Timestamps::KernelAndFollowUp);
@@ -423,7 +446,7 @@ mod follow_up {
         ask(&mut queries, 1, now);
         ask(&mut queries, 2, now);
         // Its T1 is this process's own: a follow-up could not make it better.
-        queries.datagram(&answer(1, tsq_net::now()), arrived_now());
+        queries.datagram(&answer(1, tsq_net::now()), arrived_now(), ClockPair::read());
         assert!(queries.all_done());
         assert_eq!(answers(&queries)[0].timestamps, Timestamps::User);
     }
@@ -435,7 +458,7 @@ mod follow_up {
         ask(&mut queries, 1, now);
         ask(&mut queries, 2, now);
         let (at, t4) = exchange(&mut queries, 1);
-        queries.datagram(&telling(1, at, &[]), t4);
+        queries.datagram(&telling(1, at, &[]), t4, ClockPair::read());
         queries.expire(now + PATIENCE - Duration::from_nanos(1));
         assert!(!queries.all_done());
         queries.expire(now + PATIENCE);
@@ -451,9 +474,13 @@ mod follow_up {
             ask(&mut queries, byte, now);
         }
         let (at, t4) = exchange(&mut queries, 1);
-        queries.datagram(&telling(2, at, &[(1, 4_000)]), arrived_now());
+        queries.datagram(
+            &telling(2, at, &[(1, 4_000)]),
+            arrived_now(),
+            ClockPair::read(),
+        );
         assert_eq!(queries.follow_ups.counts.used, 0);
-        queries.datagram(&telling(1, at, &[]), t4);
+        queries.datagram(&telling(1, at, &[]), t4, ClockPair::read());
         assert_eq!(
             answers(&queries)[1].timestamps,
             Timestamps::KernelAndFollowUp
@@ -474,8 +501,12 @@ mod follow_up {
             ask(&mut queries, 1, now);
             ask(&mut queries, 2, now);
             let (at, t4) = exchange(&mut queries, 1);
-            queries.datagram(&telling(1, at, &[]), t4);
-            queries.datagram(&telling(2, at, &[(1, after), (9, 4_000)]), arrived_now());
+            queries.datagram(&telling(1, at, &[]), t4, ClockPair::read());
+            queries.datagram(
+                &telling(2, at, &[(1, after), (9, 4_000)]),
+                arrived_now(),
+                ClockPair::read(),
+            );
             assert_eq!(
                 (refused(&queries, name), refused(&queries, "unknown_nonce")),
                 (1, 1)
@@ -493,8 +524,12 @@ mod follow_up {
         ask(&mut queries, 1, now);
         ask(&mut queries, 2, now);
         let (at, t4) = exchange(&mut queries, 1);
-        queries.datagram(&telling(1, at, &[]), t4);
-        queries.datagram(&telling(2, at, &[(1, 4_000), (1, 8_000)]), arrived_now());
+        queries.datagram(&telling(1, at, &[]), t4, ClockPair::read());
+        queries.datagram(
+            &telling(2, at, &[(1, 4_000), (1, 8_000)]),
+            arrived_now(),
+            ClockPair::read(),
+        );
         assert_eq!(
             (
                 queries.follow_ups.counts.used,
@@ -516,10 +551,10 @@ mod follow_up {
         ask(&mut queries, 1, now);
         ask(&mut queries, 2, now);
         let (at, t4) = exchange(&mut queries, 1);
-        queries.datagram(&telling(1, at, &[]), t4);
+        queries.datagram(&telling(1, at, &[]), t4, ClockPair::read());
         // It came, by its own stamp, before its query left.
         let early = Stamp::user(at - Offset::from_nanos(1_000_000_000));
-        queries.datagram(&telling(2, at, &[(1, 4_000)]), early);
+        queries.datagram(&telling(2, at, &[(1, 4_000)]), early, ClockPair::read());
         assert_eq!(queries.follow_ups.counts.used, 0);
         let first = queries.samples[0].result.as_ref().unwrap();
         assert_eq!(first.timestamps, Timestamps::Kernel);
@@ -532,13 +567,17 @@ mod follow_up {
         ask(&mut queries, 1, now);
         ask(&mut queries, 2, now);
         let (at, t4) = exchange(&mut queries, 1);
-        queries.datagram(&telling(1, at, &[]), t4);
+        queries.datagram(&telling(1, at, &[]), t4, ClockPair::read());
         queries.renew(1, PATIENCE, queries.terms.clone());
         ask(&mut queries, 3, now);
-        queries.datagram(&telling(2, at, &[]), arrived_now());
+        queries.datagram(&telling(2, at, &[]), arrived_now(), ClockPair::read());
         assert_eq!((queries.superseded, queries.samples.len()), (1, 0));
         let (at, t4) = exchange(&mut queries, 3);
-        queries.datagram(&telling(3, at, &[(1, 4_000), (2, 4_000)]), t4);
+        queries.datagram(
+            &telling(3, at, &[(1, 4_000), (2, 4_000)]),
+            t4,
+            ClockPair::read(),
+        );
         assert!(queries.follow_ups.counts.refused.is_empty());
     }
 }

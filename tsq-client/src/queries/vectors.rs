@@ -27,16 +27,19 @@ fn every_stream_is_complete_when_its_vector_says() {
         ask(&mut queries, &vector, Some(stream));
         let arrived = Stamp::kernel(time(&vector, "t4_ns"));
         let pieces = vector["pieces"].as_array().expect("pieces");
-        let mut settled = pieces
-            .iter()
-            .position(|piece| queries.stream(stream, &unhex(piece), false, arrived));
+        let mut settled = pieces.iter().position(|piece| {
+            queries.stream(stream, &unhex(piece), false, arrived, ClockPair::read())
+        });
         if settled.is_none() && vector["end"] != "open" {
             settled = Some(pieces.len());
             // Later than the last byte, which alone counts.
             let later = Stamp::kernel(arrived.time + tsq_proto::Offset::from_nanos(5_000));
             match text(&vector, "end") {
                 "reset" => queries.stream_aborted(stream, 0),
-                _ => assert!(queries.stream(stream, &[], true, later), "{name}"),
+                _ => assert!(
+                    queries.stream(stream, &[], true, later, ClockPair::read()),
+                    "{name}"
+                ),
             }
         }
         let expected = vector["settled_after"].as_u64();
@@ -77,6 +80,7 @@ fn every_dialogue_ends_with_the_samples_its_vector_has() {
             queries.datagram(
                 &unhex(&step["response"]),
                 Stamp::kernel(time(step, "t4_ns")),
+                ClockPair::read(),
             );
         }
         let samples: Vec<Value> = queries
@@ -118,7 +122,7 @@ fn ask(queries: &mut Queries, step: &Value, stream: Option<StreamId>) -> Vec<u8>
     let transport = stream.map_or(Transport::Datagram, |_| Transport::Stream);
     queries.asked(&asked, transport, stream, Instant::now());
     let before = time(step, "t1_ns");
-    queries.departed(1, Departure { id: None, before });
+    queries.departed(1, Departure { id: None, before }, ClockPair::read());
     let waiting = queries.waiting_mut().find(|waiting| waiting.nonce == nonce);
     let waiting = waiting.expect("it was asked");
     waiting.departed.as_mut().expect("it left").t1 = Stamp::kernel(before);
