@@ -8,6 +8,7 @@ mod bench_check;
 mod bench_peers;
 mod chrony;
 mod citations;
+mod cores;
 mod debian;
 mod deny;
 mod docs;

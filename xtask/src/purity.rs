@@ -1,6 +1,7 @@
-//! Promises about whole crates, checked where they are written: `tsq-proto` cannot reach a clock or a socket, and
-//! `unsafe` stays in the two crates that talk to the kernel.
+//! Promises about whole crates, checked where they are written: `tsq-proto` cannot reach a clock or a socket, cores reach
+//! none by themselves, and `unsafe` stays in the two crates that talk to the kernel.
 
+use crate::cores;
 use crate::files;
 use crate::process::Failure;
 use crate::workspace::{Package, Target, Workspace};
@@ -13,6 +14,7 @@ const PURE: &str = "tsq-proto";
 
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     let mut findings = no_std(workspace)?;
+    findings.extend(cores::findings(workspace)?);
     for package in workspace
         .ours()
         .filter(|package| !MAY_BE_UNSAFE.contains(&package.name.as_str()))
