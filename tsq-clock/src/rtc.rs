@@ -77,73 +77,6 @@ impl fmt::Display for RtcVerdict {
     }
 }
 
-/// A civil time as the hardware clock has it, taken for UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Civil {
-    pub(crate) year: i64,
-    /// 1 to 12.
-    pub(crate) month: i64,
-    pub(crate) day: i64,
-    pub(crate) hour: i64,
-    pub(crate) minute: i64,
-    pub(crate) second: i64,
-}
-
-impl Civil {
-    /// None if there is no such time, as a clock without power may show.
-    pub(crate) fn to_unix(self) -> Option<i64> {
-        let Self {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-        } = self;
-        let plausible = (1900..=9999).contains(&year)
-            && (1..=12).contains(&month)
-            && (1..=31).contains(&day)
-            && (0..24).contains(&hour)
-            && (0..60).contains(&minute)
-            && (0..=60).contains(&second);
-        plausible.then(|| days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
-    }
-
-    pub(crate) fn of_unix(unix: i64) -> Self {
-        let (day_number, rest) = (unix.div_euclid(86_400), unix.rem_euclid(86_400));
-        // The year is found by steps of at most one from an estimate that is never too late.
-        let mut year = 1970 + day_number.div_euclid(366);
-        while days(year + 1, 1, 1) <= day_number {
-            year += 1;
-        }
-        let month = (1..=12)
-            .rev()
-            .find(|&month| days(year, month, 1) <= day_number)
-            .unwrap_or(1);
-        Self {
-            year,
-            month,
-            day: day_number - days(year, month, 1) + 1,
-            hour: rest / 3_600,
-            minute: rest / 60 % 60,
-            second: rest % 60,
-        }
-    }
-}
-
-/// Days from 1970-01-01 to that day of the Gregorian calendar.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years that begin in March have their leap day last.
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let before = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    let into = (153 * month + 2) / 5;
-    before + into + day - 1 - 719_468
-}
-
 /// A clock of whole seconds drifts by some seconds a month, and a host may be off for a year.
 const TOLERANCE: Duration = Duration::from_secs(60);
 
@@ -195,51 +128,5 @@ mod tests {
         assert_eq!(verdict(-61), RtcVerdict::Wrong);
         assert_eq!(verdict(-21 * 86_400), RtcVerdict::Reset);
         assert_eq!(verdict(-TRUTH), RtcVerdict::Reset);
-    }
-
-    #[test]
-    fn civil_time_is_converted_both_ways() {
-        for (unix, civil) in [
-            (0, (1970, 1, 1, 0, 0, 0)),
-            (951_782_399, (2000, 2, 28, 23, 59, 59)),
-            (951_782_400, (2000, 2, 29, 0, 0, 0)),
-            (1_795_219_200, (2026, 11, 21, 0, 0, 0)),
-            (2_085_978_496, (2036, 2, 7, 6, 28, 16)),
-            (4_107_542_400, (2100, 3, 1, 0, 0, 0)),
-        ] {
-            let shown = Civil::of_unix(unix);
-            let found = (
-                shown.year,
-                shown.month,
-                shown.day,
-                shown.hour,
-                shown.minute,
-                shown.second,
-            );
-            assert_eq!(found, civil);
-            assert_eq!(shown.to_unix(), Some(unix));
-        }
-    }
-
-    #[test]
-    fn time_that_does_not_exist_is_none() {
-        let midnight = Civil::of_unix(0);
-        assert_eq!(
-            Civil {
-                month: 13,
-                ..midnight
-            }
-            .to_unix(),
-            None
-        );
-        assert_eq!(Civil { day: 0, ..midnight }.to_unix(), None);
-        assert_eq!(
-            Civil {
-                hour: 45,
-                ..midnight
-            }
-            .to_unix(),
-            None
-        );
     }
 }

@@ -6,10 +6,10 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use libc::c_int;
+use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 use tsq_proto::HostTime;
 
 use super::sys;
-use crate::rtc::Civil;
 
 /// This machine's hardware clock. It counts whole seconds, taken for UTC.
 #[derive(Debug)]
@@ -34,13 +34,13 @@ impl HardwareClock {
     pub fn read(&self) -> io::Result<HostTime> {
         let mut shown = sys::RtcTime::default();
         sys::rtc_read(self.file.as_raw_fd(), &mut shown)?;
-        let unix = civil(&shown).to_unix().ok_or_else(|| {
+        let moment = moment(&shown).ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
                 "it shows a time that does not exist",
             )
         })?;
-        Ok(HostTime::from_unix(unix, 0))
+        Ok(HostTime::from_unix(moment.unix_timestamp(), 0))
     }
 
     /// Sets it to the whole second of `time`. The common chip begins its next second half a second
@@ -50,30 +50,34 @@ impl HardwareClock {
     /// Those of the device; permission denied without CAP_SYS_TIME.
     pub fn set(&self, time: HostTime) -> io::Result<()> {
         let unix = time.as_unix_nanos().div_euclid(1_000_000_000);
-        sys::rtc_set(self.file.as_raw_fd(), &shown(Civil::of_unix(unix)))
+        let moment =
+            OffsetDateTime::from_unix_timestamp(unix).expect("host time ends in the year 2262");
+        sys::rtc_set(self.file.as_raw_fd(), &shown(moment))
     }
 }
 
-fn civil(shown: &sys::RtcTime) -> Civil {
-    Civil {
-        year: i64::from(shown.year) + 1900,
-        month: i64::from(shown.month) + 1,
-        day: shown.day.into(),
-        hour: shown.hour.into(),
-        minute: shown.minute.into(),
-        second: shown.second.into(),
-    }
+/// None if there is no such time, as a clock without power may show.
+fn moment(shown: &sys::RtcTime) -> Option<OffsetDateTime> {
+    let field = |value: c_int| u8::try_from(value).ok();
+    let month = Month::try_from(field(shown.month.checked_add(1)?)?).ok()?;
+    let year = shown.year.checked_add(1900)?;
+    let date = Date::from_calendar_date(year, month, field(shown.day)?).ok()?;
+    let time = Time::from_hms(
+        field(shown.hour)?,
+        field(shown.minute)?,
+        field(shown.second)?,
+    );
+    Some(PrimitiveDateTime::new(date, time.ok()?).assume_utc())
 }
 
-fn shown(civil: Civil) -> sys::RtcTime {
-    let field = |value: i64| c_int::try_from(value).unwrap_or(0);
+fn shown(moment: OffsetDateTime) -> sys::RtcTime {
     sys::RtcTime {
-        year: field(civil.year - 1900),
-        month: field(civil.month - 1),
-        day: field(civil.day),
-        hour: field(civil.hour),
-        minute: field(civil.minute),
-        second: field(civil.second),
+        year: moment.year() - 1900,
+        month: c_int::from(u8::from(moment.month())) - 1,
+        day: moment.day().into(),
+        hour: moment.hour().into(),
+        minute: moment.minute().into(),
+        second: moment.second().into(),
         ..sys::RtcTime::default()
     }
 }
@@ -84,11 +88,36 @@ mod tests {
 
     #[test]
     fn fields_are_those_of_the_kernel() {
-        let civil_time = Civil::of_unix(1_795_219_200);
-        let fields = shown(civil_time);
-        assert_eq!((fields.year, fields.month, fields.day), (126, 10, 21));
-        assert_eq!(civil(&fields), civil_time);
+        for (unix, expected) in [
+            (0, (70, 0, 1, 0, 0, 0)),
+            (951_782_399, (100, 1, 28, 23, 59, 59)),
+            (951_782_400, (100, 1, 29, 0, 0, 0)),
+            (1_795_219_200, (126, 10, 21, 0, 0, 0)),
+            (2_085_978_496, (136, 1, 7, 6, 28, 16)),
+            (4_107_542_400, (200, 2, 1, 0, 0, 0)),
+        ] {
+            let at = OffsetDateTime::from_unix_timestamp(unix).unwrap();
+            let of = shown(at);
+            let found = (of.year, of.month, of.day, of.hour, of.minute, of.second);
+            assert_eq!(found, expected);
+            assert_eq!(moment(&of), Some(at));
+        }
         assert_eq!(size_of::<sys::RtcTime>(), 36);
+    }
+
+    #[test]
+    fn time_that_does_not_exist_is_none() {
+        let set = |change: fn(&mut sys::RtcTime)| {
+            let mut fields = shown(OffsetDateTime::UNIX_EPOCH);
+            change(&mut fields);
+            moment(&fields)
+        };
+        assert!(set(|_| {}).is_some());
+        assert_eq!(set(|fields| fields.month = 12), None);
+        assert_eq!(set(|fields| fields.day = 0), None);
+        assert_eq!(set(|fields| (fields.month, fields.day) = (1, 29)), None);
+        assert_eq!(set(|fields| fields.hour = 45), None);
+        assert_eq!(set(|fields| fields.year = c_int::MAX), None);
     }
 
     #[test]
