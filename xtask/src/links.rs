@@ -1,10 +1,11 @@
 //! Finds links in Markdown files that lead nowhere: a missing file, or an anchor without its heading.
 //!
-//! Reads what this project writes: inline links, reference definitions and `#` headings. Code spans and fenced code
-//! are skipped. Links to other hosts are not followed.
+//! Links to other hosts are not followed.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+
+use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 
 use crate::files;
 use crate::process::Failure;
@@ -43,18 +44,48 @@ impl Page {
             links: Vec::new(),
             anchors: Vec::new(),
         };
-        for (line, text) in prose_lines(text) {
-            if let Some(title) = heading(text) {
-                let anchor = page.unused_anchor(&slug(title));
-                page.anchors.push(anchor);
+        let mut parser = Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter();
+        let mut title = None;
+        for (event, place) in &mut parser {
+            match event {
+                Event::Start(
+                    Tag::Link {
+                        link_type,
+                        dest_url,
+                        ..
+                    }
+                    | Tag::Image {
+                        link_type,
+                        dest_url,
+                        ..
+                    },
+                ) if link_type == LinkType::Inline => page.link(text, place.start, &dest_url),
+                Event::Start(Tag::Heading { .. }) => title = Some(String::new()),
+                Event::End(TagEnd::Heading(_)) => {
+                    let slug = slug(&title.take().unwrap_or_default());
+                    page.anchors.push(page.unused_anchor(&slug));
+                }
+                Event::Text(words) | Event::Code(words) => {
+                    if let Some(title) = &mut title {
+                        title.push_str(&words);
+                    }
+                }
+                _ => {}
             }
-            page.links.extend(
-                targets(&without_code(text))
-                    .into_iter()
-                    .map(|target| Link { line, target }),
-            );
         }
+        // Also those that nothing refers to; what refers to one has its target.
+        for (_, definition) in parser.reference_definitions().iter() {
+            page.link(text, definition.span.start, &definition.dest);
+        }
+        page.links.sort_by_key(|link| link.line);
         page
+    }
+
+    fn link(&mut self, text: &str, start: usize, target: &str) {
+        self.links.push(Link {
+            line: 1 + text[..start].matches('\n').count(),
+            target: target.to_owned(),
+        });
     }
 
     /// The second heading of one name gets `-1`, the third `-2`, as on the hosting sites.
@@ -102,84 +133,15 @@ fn has_scheme(target: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
-/// Lines with their number, without those of fenced code blocks.
-fn prose_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut fence: Option<&str> = None;
-    text.lines().enumerate().filter_map(move |(index, line)| {
-        let marker = ["```", "~~~"]
-            .into_iter()
-            .find(|marker| line.trim_start().starts_with(marker));
-        match (fence, marker) {
-            (None, Some(_)) => fence = marker,
-            (Some(open), Some(close)) if open == close => fence = None,
-            (None, None) => return Some((index + 1, line)),
-            _ => {}
-        }
-        None
-    })
-}
-
-fn heading(line: &str) -> Option<&str> {
-    let title = line.trim_start_matches('#');
-    let level = line.len() - title.len();
-    ((1..=6).contains(&level) && title.starts_with(' ')).then(|| title.trim())
-}
-
 /// The anchor the hosting sites make of a heading: lower case, blanks to hyphens, other punctuation dropped.
 fn slug(title: &str) -> String {
-    let kept = link_texts_only(title);
-    let kept = kept
+    let kept = title
         .trim()
         .chars()
         .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.map(|c| if c == ' ' { '-' } else { c })
         .flat_map(char::to_lowercase)
         .collect()
-}
-
-/// `see [this](that)` reads `see this`.
-fn link_texts_only(title: &str) -> String {
-    let mut text = String::new();
-    let mut rest = title;
-    while let Some((before, after)) = rest.split_once("](") {
-        text.push_str(before);
-        rest = after.split_once(')').map_or("", |(_, rest)| rest);
-    }
-    text + rest
-}
-
-/// Blanks out code spans: what they hold only looks like a link.
-fn without_code(line: &str) -> String {
-    let mut inside = false;
-    let blank = |c: char| {
-        if c == '`' {
-            inside = !inside;
-        }
-        if inside || c == '`' { ' ' } else { c }
-    };
-    line.chars().map(blank).collect()
-}
-
-/// Targets of inline links and images, and of reference definitions, in a line without code.
-fn targets(line: &str) -> Vec<String> {
-    let inline = line
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split_once(')'))
-        .map(|(target, _)| target);
-    let definition = line
-        .trim_start()
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once("]: "))
-        .map(|(_, target)| target);
-    // A title may follow the target after a blank.
-    let first_word = |target: &str| {
-        target
-            .split_whitespace()
-            .next()
-            .map(|t| t.trim_matches(['<', '>']).to_owned())
-    };
-    inline.chain(definition).filter_map(first_word).collect()
 }
 
 #[cfg(test)]
