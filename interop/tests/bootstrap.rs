@@ -252,7 +252,8 @@ fn two_liars_of_three_are_stopped_by_the_limit_where_the_clock_is_right() {
         let verdict = report.source(0, "verdict");
         assert_eq!(verdict, "falseticker", "{report:#?}");
         let reason = report.json["reason"].as_str().unwrap();
-        assert!(reason.contains("past --max-offset 1000 ms"), "{reason}");
+        assert!(reason.contains("past the limit of 1000 ms"), "{reason}");
+        assert!(reason.contains("raise --max-offset"), "{reason}");
     }
 }
 

@@ -119,7 +119,8 @@ fn offset_past_the_limit_exits_5_and_names_the_option() {
     }
     let report = ask(&server, &[]);
     let reason = report.json["reason"].as_str().unwrap();
-    assert!(reason.contains("--max-offset 1000 ms"), "{reason}");
+    assert!(reason.contains("past the limit of 1000 ms"), "{reason}");
+    assert!(reason.contains("raise --max-offset"), "{reason}");
 }
 
 /// Runs `tsq-adjtime` without the right to set the clock.

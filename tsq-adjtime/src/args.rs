@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use tsq_command::duration::{BadDuration, Bare, within};
+use tsq_sync::receipt::Hash;
 
 use crate::reach::Reach;
-use crate::receipt::Hash;
 
 /// Sets this host's clock by TSQ servers: encrypted time over QUIC, UDP port 443.
 ///
@@ -232,57 +232,6 @@ impl Command {
     pub fn is_name(word: &str) -> bool {
         <Self as Subcommand>::has_subcommand(word)
     }
-}
-
-/// How queries travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TransportArg {
-    /// Datagrams, or streams where datagrams are not to be had
-    Auto,
-    /// Datagrams only
-    Datagram,
-    /// Streams only
-    Stream,
-}
-
-/// When the dates of certificates may wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BootstrapArg {
-    /// While the clock is not known to be right, and there are enough servers, or a --pin
-    Auto,
-    /// Never: this host's clock decides
-    Never,
-    /// Whatever the kernel says of the clock, if there are enough servers, or a --pin
-    Always,
-}
-
-/// What is tried where TSQ gets no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FallbackArg {
-    /// Network Time Security: authenticated as TSQ is
-    Nts,
-    /// Plain NTP: not authenticated
-    Ntp,
-    /// Nothing
-    None,
-}
-
-/// What servers must be to decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum MinTrustArg {
-    /// Known by their certificates: TSQ or NTS
-    Authenticated,
-    /// Anyone, where nobody authenticated answers
-    None,
-}
-
-/// How offsets become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CombineArg {
-    /// Their median
-    Median,
-    /// Their mean, the surer ones weighing more
-    Weighted,
 }
 
 /// A length of time up to [`LONGEST`]; a bare number is milliseconds, here and below.

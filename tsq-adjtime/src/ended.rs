@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use tsq_client::Protocol;
 use tsq_command::output;
+use tsq_sync::{Outcome, Reason, Unready};
+use tsq_view::why;
 
-use crate::analysis::Verdict;
-use crate::outcome::{Action, Exit, Outcome};
-use crate::settings::Unusable;
+use crate::exit::Exit;
+use crate::shown::{self, OPTIONS};
 
 /// How a command ends. Of an end that is not good there is none without a reason, so none is silent: who reads the code alone,
 /// as a timer's mail or a log, finds the reason beside it, whatever was printed on standard output and in which form.
@@ -39,7 +39,8 @@ impl Ended {
 
     /// As a run that came to `outcome` does.
     pub fn of(outcome: &Outcome) -> Self {
-        Self::with(outcome.exit, reason(outcome))
+        let why = why(outcome, shown::view(false)).unwrap_or_default();
+        Self::with(Exit::of(outcome), why)
     }
 
     /// Says why on standard error, in one line, unless all is well; the process's exit code.
@@ -50,6 +51,24 @@ impl Ended {
             let _ = writeln!(io::stderr(), "tsq-adjtime: {why}");
         }
         exit.code()
+    }
+}
+
+/// The run cannot begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    /// How the process ends.
+    pub exit: Exit,
+    /// Why, in one line.
+    pub problem: String,
+}
+
+impl From<Unready> for Unusable {
+    fn from(unready: Unready) -> Self {
+        Self {
+            exit: Exit::of_unready(&unready),
+            problem: unready.told(OPTIONS),
+        }
     }
 }
 
@@ -67,119 +86,17 @@ impl From<Unusable> for Ended {
 /// # Errors
 /// [`Unusable`] with the system's reason.
 pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Unusable> {
-    output::print(write).map_err(crate::run::internal)
+    output::print(write).map_err(internal)
 }
 
-fn reason(outcome: &Outcome) -> String {
-    if let Some(problem) = &outcome.problem {
-        return problem.clone();
-    }
-    match (&outcome.action, outcome.exit) {
-        (_, Exit::Unauthenticated) => {
-            "plain NTP alone decided, which nothing authenticates (--allow-ntp)".into()
-        }
-        (Action::Refused { reason }, _) => match failures(outcome).as_slice() {
-            [] => reason.clone(),
-            [only] if outcome.sources.len() == 1 => only.clone(),
-            failures => format!("{reason} ({})", failures.join("; ")),
-        },
-        (Action::None { .. } | Action::Slew { .. } | Action::Step { .. }, _) => {
-            "the clock may not be right: see the result".into()
-        }
-    }
-}
-
-/// Who gave nothing, and why: of many the first few.
-fn failures(outcome: &Outcome) -> Vec<String> {
-    let verdicts = outcome.sources.iter().zip(&outcome.analysis.verdicts);
-    let mut failed = verdicts.filter_map(|(source, verdict)| match verdict {
-        Verdict::Failed(failure) => {
-            let by = match source.protocol {
-                Protocol::Tsq => String::new(),
-                other => format!("by {other}: "),
-            };
-            Some(format!("{}: {by}{failure}", source.server))
-        }
-        Verdict::Judged(tsq_algo::Verdict::Unsynchronised) => {
-            Some(format!("{}: {verdict}", source.server))
-        }
-        Verdict::Judged(_) | Verdict::Duplicate { .. } => None,
-    });
-    let mut told: Vec<String> = failed.by_ref().take(FEW).collect();
-    match failed.count() {
-        0 => {}
-        more => told.push(format!("and {more} more")),
-    }
-    told
-}
-
-const FEW: usize = 4;
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::analysis::{Analysis, Choice};
-
-    const ALL: [Exit; 9] = [
-        Exit::Done,
-        Exit::Internal,
-        Exit::Usage,
-        Exit::NoAnswer,
-        Exit::NoAgreement,
-        Exit::PastLimit,
-        Exit::NoPermission,
-        Exit::TrustRefused,
-        Exit::Unauthenticated,
-    ];
-
-    fn outcome(exit: Exit, action: Action) -> Outcome {
-        Outcome {
-            sources: Vec::new(),
-            analysis: Analysis::of(&[], &Choice::default()),
-            action,
-            remaining: None,
-            dry_run: false,
-            elapsed: Duration::ZERO,
-            exit,
-            problem: None,
-            warnings: Vec::new(),
-            trust: None,
-            self_test: None,
-        }
-    }
-
-    #[test]
-    fn every_code_but_0_has_its_reason_whatever_was_done() {
-        assert!(ALL.iter().map(|exit| exit.code()).eq(0..=8));
-        for exit in ALL {
-            for action in [
-                Action::refused("it may not be"),
-                Action::None {
-                    reason: "right".into(),
-                },
-                Action::Step {
-                    offset: tsq_proto::Offset::ZERO,
-                },
-            ] {
-                let ended = Ended::of(&outcome(exit, action));
-                let why = ended.why.unwrap_or_default();
-                assert_eq!(why.is_empty(), exit == Exit::Done, "{exit:?}: {why}");
-                assert!(!why.contains('\n'), "{why}");
-            }
-        }
-    }
-
-    #[test]
-    fn schema_of_the_result_knows_every_code_that_comes_with_one() {
-        let schema = include_str!("../schema/result.schema.json");
-        let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
-        let listed = schema["properties"]["exit_code"]["enum"]
-            .as_array()
-            .unwrap();
-        for exit in ALL.into_iter().filter(|exit| *exit != Exit::Usage) {
-            assert!(listed.contains(&exit.code().into()), "{exit:?}");
-        }
+/// The system fails us.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what map_err hands over"
+)]
+pub(crate) fn internal(error: io::Error) -> Unusable {
+    Unusable {
+        exit: Exit::Internal,
+        problem: error.to_string(),
     }
 }

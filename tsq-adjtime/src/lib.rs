@@ -1,40 +1,21 @@
 //! ntpdate-like TSQ client: measures several servers, then slews or steps within limits.
 //!
-//! The command is a few lines over this library. One run goes through
-//!
-//! 1. [`args`], [`config`] and [`settings`]: what was asked, checked before anything is sent;
-//! 2. [`sync`]: measure (`tsq-client`), [`analysis`] and decision (`tsq-algo`) as far as [`trust`]
-//!    allows, [`adjust`]ment (`tsq-clock`) unless another program is the [`keeper`] of the clock, and a second
-//!    measurement of what is [`remaining`];
-//! 3. [`outcome`]: everything a reader could want to know, printed by [`table`] or [`json`].
-//!
-//! [`wait`], [`rtc`] and [`explain`] measure and set no clock of the system; [`memory`] is what is
-//! kept from run to run. [`self_test`] does the same against two servers of its own; [`receipt`] keeps signed exchanges
-//! and checks them.
+//! The command is a few lines over this library, and this library decides nothing: `tsq-sync` measures, judges and
+//! adjusts, `tsq-view` says what came of it. Here is how a command line becomes their settings ([`args`], [`reach`],
+//! [`config`], [`settings`]), which command does what ([`commands`]), and how a process ends ([`ended`]: its exit
+//! code, and the line on standard error that every code but 0 has).
 
 #![forbid(unsafe_code)]
 
-pub mod adjust;
-pub mod analysis;
 pub mod args;
+mod choices;
+pub mod commands;
 pub mod config;
 pub mod ended;
-pub mod explain;
-pub mod findings;
-pub mod json;
-pub mod keeper;
-pub mod memory;
-pub mod outcome;
+mod exit;
 pub mod progress;
 pub mod reach;
-pub mod receipt;
-pub mod remaining;
-pub mod rtc;
-pub mod run;
-pub mod self_test;
 pub mod settings;
-pub mod sync;
-pub mod table;
-pub mod trust;
-pub mod uncounted;
-pub mod wait;
+mod shown;
+
+pub use exit::Exit;

@@ -1,16 +1,10 @@
 //! How servers are asked, known and chosen from: the same for a run and for the commands that set no clock.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::Parser;
 use tsq_certs::Pin;
 
-use crate::args::{Args, BootstrapArg, CombineArg, FallbackArg, MinTrustArg, TransportArg};
-use crate::outcome::Outcome;
-use crate::run::View;
-use crate::settings::{Settings, Unusable};
-use crate::sync::synchronise;
+use crate::choices::{BootstrapArg, CombineArg, FallbackArg, MinTrustArg, TransportArg};
 
 /// All that bears on a measurement, so that every command finds what a run would.
 #[derive(Clone, Debug, clap::Args)]
@@ -112,52 +106,11 @@ pub struct Reach {
     pub client_key: Option<PathBuf>,
 }
 
-impl Reach {
-    /// A measurement of these servers that sets nothing; past the usual limit it says so.
-    ///
-    /// # Errors
-    /// [`Unusable`]: a bad server, an unreadable CA file, or no roots.
-    pub fn settings(&self, servers: &[String], timeout: Duration) -> Result<Settings, Unusable> {
-        let plain = ["tsq-adjtime", "--dry-run", "-"];
-        let args = Args::try_parse_from(plain).expect("these words are right");
-        Settings::resolve(&Args {
-            servers: servers.to_vec(),
-            reach: self.clone(),
-            timeout,
-            ..args
-        })
-    }
-
-    /// Measures them once.
-    ///
-    /// # Errors
-    /// [`Unusable`]: as [`Self::settings`], or the system fails us.
-    pub fn measure(&self, servers: &[String], timeout: Duration) -> Result<Outcome, Unusable> {
-        let view = View {
-            json: true,
-            verbose: false,
-        };
-        synchronise(&self.settings(servers, timeout)?, view)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::args::Command;
+    use clap::Parser;
 
-    #[test]
-    fn words_of_the_plain_measurement_are_right_and_set_nothing() {
-        let pin = "00".repeat(32);
-        let words = ["tsq-adjtime", "--port", "444", "--pin", &pin, "-"];
-        let reach = Args::try_parse_from(words).unwrap().reach;
-        let settings = reach
-            .settings(&["a".into()], Duration::from_millis(700))
-            .unwrap();
-        assert!(settings.dry_run);
-        assert_eq!(settings.servers[0].target.port, 444);
-        assert_eq!(settings.timeout.as_millis(), 700);
-    }
+    use crate::args::{Args, Command};
 
     #[test]
     fn every_command_that_measures_takes_the_options_of_a_run() {

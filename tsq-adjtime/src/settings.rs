@@ -1,188 +1,141 @@
 //! The command line, checked and resolved; nothing is sent before this has passed.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Parser;
 use tsq_algo::{Limits, Mark, Method, Policy, Rules};
 use tsq_client::{
-    ClientIdentity, Dates, Ladder, Options, Server, Target, TransportChoice, Trust,
-    is_certificate_name,
+    ClientIdentity, Ladder, Options, Server, Target, TransportChoice, Trust, is_certificate_name,
 };
 use tsq_keys::VerifyKeys;
 use tsq_proto::words::{Count, Foreign};
+use tsq_sync::{Bootstrap, Choice, Keeping, Reason, Settings};
 
-use crate::analysis::Choice;
-use crate::args::{
-    Args, BootstrapArg, CombineArg, Command, FallbackArg, MinTrustArg, TransportArg,
-};
-use crate::memory::Keeping;
-use crate::outcome::Exit;
-use crate::trust::Standing;
+use crate::args::{Args, Command};
+use crate::choices::{BootstrapArg, CombineArg, FallbackArg, MinTrustArg, TransportArg};
+use crate::ended::Unusable;
+use crate::exit::Exit;
+use crate::reach::Reach;
+use crate::shown::OPTIONS;
 
-/// What a run is to do.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Whom to ask.
-    pub servers: Vec<Server>,
-    /// How.
-    pub options: Options,
-    /// How to choose among them.
-    pub choice: Choice,
-    /// What to try where TSQ does not get through; None: nothing.
-    pub ladder: Option<Ladder>,
-    /// What to do about the offset.
-    pub policy: Policy,
-    /// Time for everything.
-    pub timeout: Duration,
-    /// Only say what would be done.
-    pub dry_run: bool,
-    /// Do nothing unless every server agrees.
-    pub require_all: bool,
-    /// Measure again after adjusting.
-    pub verify: bool,
-    /// Set the clock although a daemon keeps it.
-    pub beside_daemon: bool,
-    /// Where to keep receipts.
-    pub receipt: Option<PathBuf>,
-    /// What to keep from run to run.
-    pub keeping: Keeping,
-    /// When the dates of certificates may wait.
-    pub bootstrap: BootstrapArg,
-    /// How many servers with different keys must agree then.
-    pub bootstrap_servers: usize,
-}
-
-/// The run cannot begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unusable {
-    /// How the process ends.
-    pub exit: Exit,
-    /// Why, in one line.
-    pub problem: String,
-}
-
-impl Settings {
-    /// Checks and resolves the command line.
-    ///
-    /// # Errors
-    /// [`Unusable`]: a bad server, an unreadable CA file, no roots, or `--insecure` where a clock
-    /// would be set by it.
-    pub fn resolve(args: &Args) -> Result<Self, Unusable> {
-        let usage = |problem: String| Unusable {
-            exit: Exit::Usage,
-            problem,
-        };
-        if args.servers.is_empty() {
-            return Err(usage(
-                "no server is named: give one, or servers = [\"HOST\"] in the file of --config"
-                    .into(),
-            ));
-        }
-        if args.insecure && !args.dry_run {
-            return Err(usage(
-                "--insecure lets anyone answer, so it never sets a clock: add --dry-run, or name --ca or --pin".into(),
-            ));
-        }
-        if let Some(word) = args.servers.iter().find(|server| Command::is_name(server)) {
-            return Err(usage(format!(
-                "{word} is a command: its options go after it, as in tsq-adjtime {word} --json"
-            )));
-        }
-        if args.reach.server_name.is_some() && args.reach.ca.is_none() && !args.reach.pin.is_empty()
-        {
-            return Err(usage("--server-name is not looked at where --pin alone decides: add --ca, or leave it out".into()));
-        }
-        if let Some(name) = &args.reach.server_name
-            && !is_certificate_name(name)
-        {
-            return Err(usage(format!(
-                "--server-name {}: no name that a certificate can carry; write a DNS name, or an address without brackets and port",
-                Foreign(name)
-            )));
-        }
-        let targets = args
-            .servers
-            .iter()
-            .map(|given| Target::parse(given, args.reach.port))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| usage(error.to_string()))?;
-        let choice = choice(args).map_err(usage)?;
-        let ladder = ladder(args).map_err(usage)?;
-        let trust = trust(args)?;
-        let identity = identity(args)?;
-        let servers = targets
-            .into_iter()
-            .map(|target| {
-                let mut server = Server::new(target, trust.clone());
-                server.identity.clone_from(&identity);
-                if let Some(name) = &args.reach.server_name {
-                    server.name.clone_from(name);
-                }
-                server
-            })
-            .collect();
-        let policy = Policy {
-            slew_threshold: args.slew_threshold,
-            max_offset: args.max_offset,
-        };
-        Ok(Self {
-            servers,
-            options: Options {
-                queries: args.reach.queries,
-                transport: match args.reach.transport {
-                    TransportArg::Auto => TransportChoice::Auto,
-                    TransportArg::Datagram => TransportChoice::Datagram,
-                    TransportArg::Stream => TransportChoice::Stream,
-                },
-                // Every answer votes, however far off: were the far ones left out one by one, a single
-                // liar could outvote an honest majority. --max-offset is held against the result.
-                offset_limit: Duration::MAX,
-                metadata: !args.reach.no_metadata,
-                follow_up: true,
-                precision: args.reach.precision,
-                keys: verify_keys(args)?.map(Arc::new),
-            },
-            choice,
-            ladder,
-            policy,
-            timeout: args.timeout,
-            dry_run: args.dry_run,
-            require_all: args.reach.require_all,
-            verify: !args.no_verify,
-            beside_daemon: args.beside_daemon,
-            receipt: args.receipt.clone(),
-            keeping: Keeping {
-                folder: args.state_dir.clone(),
-                max_start_offset: args.max_start_offset,
-                max_step_total: args.max_step_total,
-            },
-            bootstrap: args.reach.bootstrap,
-            bootstrap_servers: usize::from(args.reach.bootstrap_servers),
+/// Checks and resolves the command line.
+///
+/// # Errors
+/// [`Unusable`]: a bad server, an unreadable CA file, no roots, or `--insecure` where a clock
+/// would be set by it.
+pub fn resolve(args: &Args) -> Result<Settings, Unusable> {
+    let usage = |problem: String| Unusable {
+        exit: Exit::Usage,
+        problem,
+    };
+    if args.servers.is_empty() {
+        return Err(usage(
+            "no server is named: give one, or servers = [\"HOST\"] in the file of --config".into(),
+        ));
+    }
+    if args.insecure && !args.dry_run {
+        return Err(usage(
+            "--insecure lets anyone answer, so it never sets a clock: add --dry-run, or name --ca or --pin".into(),
+        ));
+    }
+    if let Some(word) = args.servers.iter().find(|server| Command::is_name(server)) {
+        return Err(usage(format!(
+            "{word} is a command: its options go after it, as in tsq-adjtime {word} --json"
+        )));
+    }
+    if args.reach.server_name.is_some() && args.reach.ca.is_none() && !args.reach.pin.is_empty() {
+        return Err(usage(
+            "--server-name is not looked at where --pin alone decides: add --ca, or leave it out"
+                .into(),
+        ));
+    }
+    if let Some(name) = &args.reach.server_name
+        && !is_certificate_name(name)
+    {
+        return Err(usage(format!(
+            "--server-name {}: no name that a certificate can carry; write a DNS name, or an address without brackets and port",
+            Foreign(name)
+        )));
+    }
+    let targets = args
+        .servers
+        .iter()
+        .map(|given| Target::parse(given, args.reach.port))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| usage(error.to_string()))?;
+    let choice = choice(args).map_err(usage)?;
+    let ladder = ladder(args).map_err(usage)?;
+    let trust = trust(args)?;
+    let identity = identity(args)?;
+    let servers = targets
+        .into_iter()
+        .map(|target| {
+            let mut server = Server::new(target, trust.clone());
+            server.identity.clone_from(&identity);
+            if let Some(name) = &args.reach.server_name {
+                server.name.clone_from(name);
+            }
+            server
         })
-    }
+        .collect();
+    let policy = Policy {
+        slew_threshold: args.slew_threshold,
+        max_offset: args.max_offset,
+    };
+    Ok(Settings {
+        servers,
+        options: Options {
+            queries: args.reach.queries,
+            transport: match args.reach.transport {
+                TransportArg::Auto => TransportChoice::Auto,
+                TransportArg::Datagram => TransportChoice::Datagram,
+                TransportArg::Stream => TransportChoice::Stream,
+            },
+            // Every answer votes, however far off: were the far ones left out one by one, a single
+            // liar could outvote an honest majority. --max-offset is held against the result.
+            offset_limit: Duration::MAX,
+            metadata: !args.reach.no_metadata,
+            follow_up: true,
+            precision: args.reach.precision,
+            keys: verify_keys(args)?.map(Arc::new),
+        },
+        choice,
+        ladder,
+        policy,
+        timeout: args.timeout,
+        dry_run: args.dry_run,
+        require_all: args.reach.require_all,
+        verify: !args.no_verify,
+        beside_daemon: args.beside_daemon,
+        receipt: args.receipt.clone(),
+        keeping: Keeping {
+            folder: args.state_dir.clone(),
+            max_start_offset: args.max_start_offset,
+            max_step_total: args.max_step_total,
+        },
+        bootstrap: match args.reach.bootstrap {
+            BootstrapArg::Auto => Bootstrap::Auto,
+            BootstrapArg::Never => Bootstrap::Never,
+            BootstrapArg::Always => Bootstrap::Always,
+        },
+        bootstrap_servers: usize::from(args.reach.bootstrap_servers),
+    })
+}
 
-    /// The servers, with the dates of their certificates allowed to wait where that may be and can
-    /// come to something: while the clock is in doubt, and enough servers could vouch for each other.
-    pub fn servers_for(&self, clock: Standing) -> Vec<Server> {
-        let in_doubt = match self.bootstrap {
-            BootstrapArg::Auto => clock != Standing::Synchronised,
-            BootstrapArg::Never => false,
-            BootstrapArg::Always => true,
-        };
-        let pinned = self.servers.iter().any(|server| server.trust.is_pinned());
-        let could_vouch = pinned || self.servers.len() >= self.bootstrap_servers;
-        let dates = if in_doubt && could_vouch {
-            Dates::MayWait
-        } else {
-            Dates::Now
-        };
-        let with_dates = |server: &Server| Server {
-            dates,
-            ..server.clone()
-        };
-        self.servers.iter().map(with_dates).collect()
-    }
+/// A measurement of these servers that sets nothing; past the usual limit it says so.
+///
+/// # Errors
+/// [`Unusable`]: a bad server, an unreadable CA file, or no roots.
+pub fn to_look(servers: &[String], reach: &Reach, timeout: Duration) -> Result<Settings, Unusable> {
+    let plain = ["tsq-adjtime", "--dry-run", "-"];
+    let args = Args::try_parse_from(plain).expect("these words are right");
+    resolve(&Args {
+        servers: servers.to_vec(),
+        reach: reach.clone(),
+        timeout,
+        ..args
+    })
 }
 
 /// The rungs below TSQ. On by default is only what is authenticated, and only where TSQ was not asked for in a
@@ -279,7 +232,7 @@ fn trust(args: &Args) -> Result<Trust, Unusable> {
     // Nothing was asked yet, so it is no answer that is refused: exit codes from 3 on promise a result.
     .map_err(|error| Unusable {
         exit: Exit::Usage,
-        problem: error.to_string(),
+        problem: error.told(OPTIONS),
     })
 }
 
@@ -309,13 +262,14 @@ fn verify_keys(args: &Args) -> Result<Option<VerifyKeys>, Unusable> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use tsq_client::Dates;
+    use tsq_sync::Standing;
 
     use super::*;
 
     fn resolve(words: &[&str]) -> Result<Settings, Unusable> {
         let words = ["tsq-adjtime"].iter().chain(words);
-        Settings::resolve(&Args::try_parse_from(words).unwrap())
+        super::resolve(&Args::try_parse_from(words).unwrap())
     }
 
     const PIN: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -471,7 +425,7 @@ mod tests {
                 name,
             ];
             let args = Args::try_parse_from(words).unwrap();
-            let error = Settings::resolve(&args).unwrap_err();
+            let error = super::resolve(&args).unwrap_err();
             assert_eq!(error.exit, Exit::Usage, "{name}");
             assert!(error.problem.contains("--server-name"), "{name}: {error:?}");
         }
@@ -482,5 +436,16 @@ mod tests {
         let error =
             resolve(&["192.0.2.1", "--pin", PIN, "--server-name", "time.example"]).unwrap_err();
         assert_eq!(error.exit, Exit::Usage);
+    }
+
+    #[test]
+    fn words_of_the_plain_measurement_are_right_and_set_nothing() {
+        let pin = "00".repeat(32);
+        let words = ["tsq-adjtime", "--port", "444", "--pin", &pin, "-"];
+        let reach = Args::try_parse_from(words).unwrap().reach;
+        let settings = to_look(&["a".into()], &reach, Duration::from_millis(700)).unwrap();
+        assert!(settings.dry_run);
+        assert_eq!(settings.servers[0].target.port, 444);
+        assert_eq!(settings.timeout.as_millis(), 700);
     }
 }

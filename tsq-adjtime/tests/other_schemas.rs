@@ -8,8 +8,8 @@ use jsonschema::Validator;
 use serde_json::Value;
 use tsq_interop::{Adjtime, Server, bin, closed_port, run};
 
-const FINDINGS: &str = include_str!("../schema/findings.schema.json");
-const RECEIPTS: &str = include_str!("../schema/receipts.schema.json");
+const FINDINGS: &str = include_str!("../../tsq-view/schema/findings.schema.json");
+const RECEIPTS: &str = include_str!("../../tsq-view/schema/receipts.schema.json");
 
 fn validator(schema: &str) -> Validator {
     let schema = serde_json::from_str(schema).expect("it is JSON");

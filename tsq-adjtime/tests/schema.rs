@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tsq_interop::{Adjtime, Certs, Outcome, Server, closed_port};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../schema/result.schema.json")).expect("it is JSON")
+    serde_json::from_str(include_str!("../../tsq-view/schema/result.schema.json"))
+        .expect("it is JSON")
 });
 
 static VALIDATOR: LazyLock<Validator> =

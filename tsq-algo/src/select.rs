@@ -282,7 +282,7 @@ impl fmt::Display for NoSelection {
             ),
             Self::NoneTrusted { sources } => write!(
                 f,
-                "no server marked --trust can be used, and the {} may not vote",
+                "no server marked as trusted can be used, and the {} may not vote",
                 Count(*sources, "other")
             ),
             Self::MixedTimescales { of } => write!(
@@ -292,7 +292,7 @@ impl fmt::Display for NoSelection {
             Self::Disagreement(disagreement) => disagreement.fmt(f),
             Self::TooFew { agreeing, needed } => write!(
                 f,
-                "only {} agree{}, {needed} are needed (--min-sources)",
+                "only {} agree{}, {needed} are needed",
                 Count(*agreeing, "server"),
                 if *agreeing == 1 { "s" } else { "" },
             ),

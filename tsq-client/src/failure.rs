@@ -194,17 +194,13 @@ impl fmt::Display for Failure {
                 "the path to {address} carries no packets of 1200 bytes: QUIC cannot work here, NTS can"
             ),
             Self::NotTsq { address } => write!(f, "{address} speaks QUIC but not TSQ"),
-            Self::NoClientCertificate { .. } => f.write_str(
-                "the server serves only clients with a certificate, and we showed none (--client-cert)",
-            ),
+            Self::NoClientCertificate { .. } => {
+                f.write_str("the server serves only clients with a certificate, and we showed none")
+            }
             Self::Connection { problem, .. } => f.write_str(problem),
             Self::Trust { refusal, .. } => refusal.fmt(f),
-            Self::NoDatagrams => {
-                f.write_str("the server takes no datagrams (try --transport stream)")
-            }
-            Self::NoStreams => {
-                f.write_str("the server allows no streams (try --transport datagram)")
-            }
+            Self::NoDatagrams => f.write_str("the server takes no datagrams"),
+            Self::NoStreams => f.write_str("the server allows no streams"),
             Self::NoSamples => f.write_str("it gave no usable sample"),
             Self::Unanswered {
                 sent,
@@ -212,7 +208,11 @@ impl fmt::Display for Failure {
                 unsent,
                 ..
             } => {
-                write!(f, "connected, but of {} none was answered", Count(*sent, "query"))?;
+                write!(
+                    f,
+                    "connected, but of {} none was answered",
+                    Count(*sent, "query")
+                )?;
                 unsent.iter().try_for_each(|unsent| write!(f, "; {unsent}"))
             }
             Self::Unanswered {

@@ -72,7 +72,7 @@ impl fmt::Display for ClockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoPermission => {
-                f.write_str("setting the clock needs CAP_SYS_TIME, which this process has not: be root, and in a container be given it (--cap-add SYS_TIME); --dry-run only looks")
+                f.write_str("setting the clock needs CAP_SYS_TIME, which this process has not: be root, and in a container be given it too")
             }
             Self::PastLimit { asked, limit } => {
                 write!(
@@ -87,7 +87,7 @@ impl fmt::Display for ClockError {
                 total,
             } => write!(
                 f,
-                "a step of {asked} after {} of steps in 7 days is past the budget of {} (--max-step-total)",
+                "a step of {asked} after {} of steps in 7 days is past the budget of {}",
                 Span(*spent),
                 Span(*total)
             ),
@@ -121,7 +121,7 @@ mod tests {
         let line = ClockError::NoPermission.to_string();
         assert!(line.contains("CAP_SYS_TIME"), "{line}");
         assert!(
-            line.contains("root") && line.contains("--dry-run"),
+            line.contains("root") && line.contains("container"),
             "{line}"
         );
     }

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use tsq_net::{ClientConfig, ConnId, Event, OpenError, SendError, StampSource, StreamId, now};
 use tsq_proto::{HostTime, Request};
+use tsq_sync::Reason;
 
 use crate::Error;
+use crate::OPTIONS;
 use crate::connections::Connections;
 use crate::driver::{Arrived, Driver, Port};
 use crate::held::Held;
@@ -136,7 +138,7 @@ impl Crowd {
             if clients.ended > 0
                 && let Some(refusal) = believed.refusal()
             {
-                return Err(Error::Trust(refusal.to_string()));
+                return Err(Error::Trust(refusal.told(OPTIONS)));
             }
             let nobody = clients.all.iter().all(|it| !it.connected && !it.ended);
             if nobody && driver.port.unreachable() > 0 {

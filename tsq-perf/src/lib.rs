@@ -49,6 +49,7 @@ pub use trust::Believed;
 pub use watch::{Usage, Used, Watched};
 
 use tsq_net::CloseReason;
+use tsq_sync::Spelling;
 
 /// Why a connection ended, as few words.
 pub(crate) fn words(reason: &CloseReason) -> String {
@@ -68,3 +69,6 @@ pub(crate) fn words(reason: &CloseReason) -> String {
         CloseReason::Version => "the server speaks no QUIC version 1".into(),
     }
 }
+
+/// Settings are options here.
+const OPTIONS: Spelling = Spelling("--");

@@ -4,12 +4,13 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use tsq_client::{ClientIdentity, Host, Target, Trust, is_certificate_name};
 use tsq_proto::words::{Count, Foreign};
+use tsq_sync::Reason;
 
 use crate::args::Args;
 use crate::crowd::Ask;
 use crate::trust::Believed;
 use crate::watch::Watched;
-use crate::{Error, Transport};
+use crate::{Error, OPTIONS, Transport};
 
 /// A run, ready to begin.
 pub(crate) struct Settings {
@@ -91,7 +92,7 @@ fn resolve(target: &Target) -> Result<SocketAddr, Error> {
 }
 
 fn trust(args: &Args) -> Result<Trust, Error> {
-    let usage = |error: tsq_client::TrustError| Error::Usage(error.to_string());
+    let usage = |error: tsq_client::TrustError| Error::Usage(error.told(OPTIONS));
     let pins = args.pin.clone();
     Ok(match (&args.ca, pins.is_empty()) {
         _ if args.insecure => Trust::insecure(),

@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 use tsq_net::tls::{Sessions, Tickets};
 use tsq_net::{ClientConfig, ConnId, EarlyData, Event, now};
 use tsq_proto::{HostTime, Nonce, Query, Request};
+use tsq_sync::Reason;
 
 use crate::Error;
+use crate::OPTIONS;
 use crate::crowd::{Ask, Pace, Sent, send};
 use crate::driver::{Arrived, Driver, Port};
 use crate::histogram::Times;
@@ -153,7 +155,7 @@ impl Storm {
             return Ok(());
         }
         if let Some(refusal) = self.believed.refusal() {
-            return Err(Error::Trust(refusal.to_string()));
+            return Err(Error::Trust(refusal.told(OPTIONS)));
         }
         match self.counts.failed.keys().next() {
             Some(reason) => Err(Error::NoConnection(reason.clone())),

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use tempfile::NamedTempFile;
-use tsq_adjtime::receipt::{Hex, Line, START, append};
+use tsq_sync::receipt::{Hex, Line, START, append};
 use tsq_proto::{Contents, HostTime, Nonce, Offset, Prepared, Request, Signer};
 
 use crate::keys::{ed25519, hmac_sha256};

@@ -1,6 +1,6 @@
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
-use tsq_adjtime::receipt::{Hash, Line, START};
+use tsq_sync::receipt::{Hash, Line, START};
 
 use crate::input::Input;
 

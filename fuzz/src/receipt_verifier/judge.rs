@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER;
 use serde_json::Value;
-use tsq_adjtime::receipt::Proof;
+use tsq_sync::receipt::Proof;
 use tsq_proto::{HostTime, NtpTimestamp};
 
 use super::forge::sha256;

@@ -13,7 +13,7 @@ mod judge;
 
 use std::io::Cursor;
 
-use tsq_adjtime::receipt::{Checked, Flaw, Hash, Proof, verify};
+use tsq_sync::receipt::{Checked, Flaw, Hash, Proof, verify};
 use tsq_proto::{SignatureAlgorithm, SignatureRefusal, Verifier};
 
 pub use base::file as good_file;

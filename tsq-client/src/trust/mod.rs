@@ -139,10 +139,9 @@ impl fmt::Display for TrustError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CaFile { path, problem } => write!(f, "CA file {}: {problem}", path.display()),
-            Self::NoSystemRoots { problem } => write!(
-                f,
-                "no usable root certificates on this system ({problem}): install ca-certificates, or name --ca or --pin"
-            ),
+            Self::NoSystemRoots { problem } => {
+                write!(f, "no usable root certificates on this system ({problem})")
+            }
         }
     }
 }

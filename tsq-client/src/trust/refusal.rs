@@ -179,17 +179,25 @@ impl fmt::Display for TrustRefusal {
                 date(*floor)
             ),
             // Shown as Debug shows it: a name may hold anything.
-            Self::UnknownIssuer { missing: Some(issuer) } => write!(
+            Self::UnknownIssuer {
+                missing: Some(issuer),
+            } => write!(
                 f,
                 "the certificate is issued by {issuer:?}, whose own the server does not send and we do not trust: the \
-                 server should send its whole chain (fullchain.pem), or --ca is to name that issuer or its root"
+                 server should send its whole chain (fullchain.pem)"
             ),
             Self::UnknownIssuer { missing: None } => {
-                f.write_str("the certificate is signed by nobody we trust (for a private server: --ca FILE or --pin SHA256)")
+                f.write_str("the certificate is signed by nobody we trust")
             }
-            Self::WrongName { expected, presented } => wrong_name(expected, presented, f),
+            Self::WrongName {
+                expected,
+                presented,
+            } => wrong_name(expected, presented, f),
             Self::WrongPin { presented } => {
-                write!(f, "the public key's pin is {presented}, none of those given")
+                write!(
+                    f,
+                    "the public key's pin is {presented}, none of those given"
+                )
             }
             Self::Other { problem } => {
                 write!(f, "the certificate was refused: {}", Foreign(problem))
@@ -216,7 +224,7 @@ fn wrong_name(expected: &str, presented: &[String], f: &mut fmt::Formatter<'_>) 
         .collect();
     write!(
         f,
-        "the certificate is for {}, not for {asked} (--server-name NAME checks another name)",
+        "the certificate is for {}, not for {asked}",
         names.join(", ")
     )
 }
