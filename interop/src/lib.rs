@@ -30,5 +30,6 @@ pub use peer::Peer;
 pub use ports::{closed_port, silent_port};
 pub use process::{Outcome, Process, run};
 pub use quiet::end_quietly_without_a_reader;
-pub use relay::{Bottleneck, Impairment, Relay};
+pub use relay::Relay;
 pub use server::Server;
+pub use tsq_netem::{Bottleneck, Impairment};

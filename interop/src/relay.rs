@@ -6,9 +6,7 @@
 //! about 100 us of their time on a machine that is not overloaded, and on one that is after
 //! [`Relay::take_precedence`]. `tsq-bench relay` measures by how much they miss it.
 
-mod impairment;
 mod queue;
-mod way;
 
 use std::collections::HashMap;
 use std::io;
@@ -25,10 +23,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::{Pid, gettid};
 
-use impairment::Dice;
-pub use impairment::{Bottleneck, Impairment, REORDER_HOLD};
+use tsq_netem::{Dice, Impairment, Link, Way, is_retry};
+
 use queue::{DelayQueue, Packet};
-use way::{Link, Way};
 
 /// A running relay; it stops on drop.
 #[derive(Debug)]
@@ -390,11 +387,6 @@ impl Worker {
         self.index.insert(address, position);
         Some(position)
     }
-}
-
-/// Whether a packet is a Retry of QUIC version 1 (RFC 9000, section 17.2.5): nothing of it is hidden.
-fn is_retry(packet: &[u8]) -> bool {
-    matches!(packet, [first, 0, 0, 0, 1, ..] if first & 0xf0 == 0xf0)
 }
 
 /// Connected, so that only the upstream's packets come in.

@@ -1,5 +1,7 @@
 use super::*;
 
+use tsq_netem::{Bottleneck, REORDER_HOLD};
+
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The most a loaded test machine may add; the precision itself is measured, not tested.
 const LENIENCE: Duration = Duration::from_millis(200);

@@ -1,8 +1,8 @@
-//! What a relay does to packets, and the seeded chance that decides it.
+//! What a network does to packets, and the seeded chance that decides it.
 
 use std::time::Duration;
 
-/// What a relay does to the packets of each direction.
+/// What a network does to the packets of each direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Impairment {
     /// How long each packet is held; the round trip grows by twice that.
@@ -56,13 +56,13 @@ pub struct Bottleneck {
     pub least_queue: Duration,
     /// And the most.
     pub most_queue: Duration,
-    /// From one loss of the other sender to the next. Where in it the relay starts is up to the seed.
+    /// From one loss of the other sender to the next. Where in it the network starts is up to the seed.
     pub period: Duration,
 }
 
 impl Bottleneck {
     /// How long a packet waits that comes so long after the beginning of a period.
-    pub(super) fn queue_at(&self, time: Duration) -> Duration {
+    pub fn queue_at(&self, time: Duration) -> Duration {
         let period = self.period.max(Duration::from_nanos(1)).as_nanos();
         let phase = time.as_nanos() % period;
         let swing = self.most_queue.saturating_sub(self.least_queue);
@@ -71,7 +71,7 @@ impl Bottleneck {
     }
 
     /// How long the link takes for one packet with so much payload.
-    pub(super) fn transmission(&self, payload: usize) -> Duration {
+    pub fn transmission(&self, payload: usize) -> Duration {
         let bits = 8 * (payload as u64 + IP_AND_UDP);
         Duration::from_nanos(bits * 1_000_000_000 / self.bits_per_second.max(1))
     }
@@ -82,7 +82,8 @@ const IP_AND_UDP: u64 = 28;
 
 /// What becomes of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub enum Fate {
+    /// Never arrives.
     Lost,
     /// Goes on in its turn.
     InOrder,
@@ -92,11 +93,11 @@ pub(super) enum Fate {
 
 /// A seeded source of fates: Marsaglia's xorshift64.
 #[derive(Debug)]
-pub(super) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
     /// `stream` tells apart the dice that share a seed.
-    pub(super) fn new(seed: u64, stream: u64) -> Self {
+    pub fn new(seed: u64, stream: u64) -> Self {
         // Neighbouring seeds must not give similar sequences: mix them first (the finaliser of
         // SplitMix64). Zero is the one state that xorshift never leaves.
         let mut mixed = seed ^ stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -107,7 +108,7 @@ impl Dice {
 
     /// The fate of the next packet. Always draws twice, so that changing one percentage leaves the
     /// choices of the other as they were.
-    pub(super) fn roll(&mut self, impairment: &Impairment) -> Fate {
+    pub fn roll(&mut self, impairment: &Impairment) -> Fate {
         let lost = self.percent() < impairment.loss_percent_each_way;
         let held = self.percent() < impairment.reorder_percent;
         match (lost, held) {
@@ -118,7 +119,7 @@ impl Dice {
     }
 
     /// Spoils some packets: gives how many of the bytes are left, or None for one that goes on as it came.
-    pub(super) fn spoil(&mut self, impairment: &Impairment, bytes: &mut [u8]) -> Option<usize> {
+    pub fn spoil(&mut self, impairment: &Impairment, bytes: &mut [u8]) -> Option<usize> {
         if self.percent() >= impairment.corrupt_percent || bytes.is_empty() {
             return None;
         }
@@ -146,7 +147,7 @@ impl Dice {
     }
 
     /// Up to `most`, all alike often.
-    pub(super) fn up_to(&mut self, most: Duration) -> Duration {
+    pub fn up_to(&mut self, most: Duration) -> Duration {
         most.mul_f64(self.percent() / 100.0)
     }
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::impairment::{Bottleneck, Dice, Fate, Impairment, REORDER_HOLD};
+use crate::impairment::{Bottleneck, Dice, Fate, Impairment, REORDER_HOLD};
 
 /// What one client's packets meet in one direction.
 #[derive(Debug)]
-pub(super) struct Way {
+pub struct Way {
     fates: Dice,
     /// Its own, so that jitter leaves the fates as they were.
     jitter: Dice,
@@ -17,12 +17,12 @@ pub(super) struct Way {
 
 impl Way {
     /// From client number `client` to the server.
-    pub(super) fn up(impairment: &Impairment, client: u64) -> Self {
+    pub fn up(impairment: &Impairment, client: u64) -> Self {
         Self::new(impairment, 2 * client, impairment.delay_each_way)
     }
 
     /// And back.
-    pub(super) fn down(impairment: &Impairment, client: u64) -> Self {
+    pub fn down(impairment: &Impairment, client: u64) -> Self {
         let delay = impairment.delay_each_way + impairment.more_on_the_way_back;
         Self::new(impairment, 2 * client + 1, delay)
     }
@@ -37,7 +37,7 @@ impl Way {
     }
 
     /// When a packet leaves that is past the bottleneck `at` that time; None when it is lost.
-    pub(super) fn departure(&mut self, impairment: &Impairment, at: Instant) -> Option<Instant> {
+    pub fn departure(&mut self, impairment: &Impairment, at: Instant) -> Option<Instant> {
         let fate = self.fates.roll(impairment);
         let due = at + self.delay + self.jitter.up_to(impairment.jitter);
         match fate {
@@ -57,7 +57,7 @@ const JITTER: u64 = 0x6a69_7474_6572;
 
 /// The bottleneck that all clients share.
 #[derive(Debug)]
-pub(super) struct Link {
+pub struct Link {
     bottleneck: Bottleneck,
     /// When a period of the other sender began.
     epoch: Instant,
@@ -65,7 +65,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(bottleneck: Bottleneck, seed: u64, now: Instant) -> Self {
+    /// An idle link, `now`.
+    pub fn new(bottleneck: Bottleneck, seed: u64, now: Instant) -> Self {
         let phase = Dice::new(seed, u64::MAX - 1).up_to(bottleneck.period);
         Self {
             bottleneck,
@@ -76,7 +77,7 @@ impl Link {
     }
 
     /// When a packet that comes `now` is through.
-    pub(super) fn pass(&mut self, now: Instant, payload: usize) -> Instant {
+    pub fn pass(&mut self, now: Instant, payload: usize) -> Instant {
         let wait = self.bottleneck.queue_at(now.duration_since(self.epoch));
         let begins = self.free_at.max(now + wait);
         self.free_at = begins + self.bottleneck.transmission(payload);
