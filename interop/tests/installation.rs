@@ -1,4 +1,4 @@
-//! docs/INSTALL.md is true: each of its blocks is run, as the hosts of the page would.
+//! docs/operate/install.md is true: each of its blocks is run, as the hosts of the page would.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 use std::fs;
@@ -45,7 +45,7 @@ fn every_block_of_the_page_on_installing_works() {
         eprintln!("skipped: unshare and ip make no network namespace here");
         return;
     }
-    let page = fs::read_to_string(project().join("docs/INSTALL.md")).unwrap();
+    let page = fs::read_to_string(project().join("docs/operate/install.md")).unwrap();
     let blocks = blocks(&page);
     // The script names them by number.
     assert_eq!(

@@ -1,4 +1,4 @@
-# Runs the blocks of docs/INSTALL.md as four hosts would: three servers and a client, in a network namespace of their
+# Runs the blocks of docs/operate/install.md as four hosts would: three servers and a client, in a network namespace of their
 # own whose root may set no clock. $1: the built programs, $2: the project, $3: the blocks (NUMBER.sh), $4: a folder to work in.
 #
 # What belongs to a whole system stands for itself here: a path of it is one below the host's own folder, systemctl

@@ -1,4 +1,4 @@
-//! What programs use changes while they use it: each is one row of docs/MEANWHILE.md.
+//! What programs use changes while they use it: each is one row of docs/design/meanwhile.md.
 
 use std::fs;
 use std::net::UdpSocket;

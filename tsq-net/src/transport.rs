@@ -26,7 +26,7 @@ pub enum Role {
 pub fn transport(role: Role) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     // A message is a few dozen bytes: path MTU probes, GSO and large windows cost memory and
-    // packets and gain nothing (DESIGN.md, section 2).
+    // packets and gain nothing (docs/design/decisions.md).
     config
         .mtu_discovery_config(None)
         .enable_segmentation_offload(false)

@@ -1,8 +1,9 @@
-//! Documentation: rustdoc without warnings, and Markdown whose links lead somewhere.
+//! Documentation: rustdoc without warnings, Markdown whose links lead somewhere, prose that can be seen at once.
 
 use crate::files;
 use crate::links;
 use crate::process::{Failure, cargo, run};
+use crate::prose;
 use crate::workspace::Workspace;
 
 pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
@@ -11,10 +12,11 @@ pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
         .env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// Checks links within the project only; nothing is fetched.
+/// Checks links within the project only, for nothing is fetched; and the form of the prose.
 pub(crate) fn links(workspace: &Workspace) -> Result<(), Failure> {
     let files = files::with_extension(&workspace.root, &["md"])?;
     let findings = links::broken(&workspace.root, &files)?;
     println!("{} files", files.len());
-    Failure::unless_empty("broken links", &findings)
+    Failure::unless_empty("broken links", &findings)?;
+    Failure::unless_empty("prose", &prose::faults(&workspace.root, &files)?)
 }

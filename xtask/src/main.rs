@@ -21,6 +21,7 @@ mod lint;
 mod peers;
 mod process;
 mod proofs;
+mod prose;
 mod purity;
 mod steps;
 mod suite;

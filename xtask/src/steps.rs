@@ -45,7 +45,7 @@ const STEPS: [Step; 16] = [
     },
     Step {
         name: "links",
-        about: "links and anchors in the Markdown files",
+        about: "links and anchors in the Markdown files, and the length of their lines",
         run: |w, _| docs::links(w),
     },
     Step {

@@ -2,7 +2,7 @@
 //!
 //! Every function here takes and returns safe types; what the kernel writes is read field by
 //! field with the lengths it reports. The calls and their traps are described in the project's
-//! notes on kernel timestamps (docs/TIMESTAMPS.md).
+//! notes on kernel timestamps (docs/design/timestamps.md).
 #![allow(
     unsafe_code,
     reason = "recvmmsg, sendmsg and their control messages have no safe wrapper with timestamps"

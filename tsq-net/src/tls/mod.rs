@@ -32,7 +32,7 @@ pub const ALPN_DEPLOYED: &[u8] = b"tsq/1";
 /// The cryptography both sides use.
 ///
 /// `ring` starts in no time, which a one-shot client needs. AES-128 comes first: it is the
-/// cheapest suite wherever the processor has AES (DESIGN.md, section 2).
+/// cheapest suite wherever the processor has AES (docs/design/decisions.md).
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: vec![

@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn defaults_come_to_what_the_manual_says() {
         let shown = bound("", 2).to_string();
-        let manual = include_str!("../../../docs/SERVER.md");
+        let manual = include_str!("../../../docs/operate/serve.md");
         assert!(
             manual.contains(&format!("to {shown} with two threads")),
             "{shown}"

@@ -1,4 +1,4 @@
-//! The names under which numbers are told; docs/SERVER.md lists them.
+//! The names under which numbers are told; docs/operate/serve.md lists them.
 
 use std::fmt;
 use std::time::Duration;
@@ -333,7 +333,7 @@ pub(super) mod tests {
     /// The list is what operators write alerts by.
     #[test]
     fn every_metric_is_in_the_documentation_and_the_other_way_round() {
-        let documented: BTreeSet<&str> = include_str!("../../../docs/SERVER.md")
+        let documented: BTreeSet<&str> = include_str!("../../../docs/operate/serve.md")
             .split('`')
             .filter(|word| word.starts_with("tsq_") || word.starts_with("process_"))
             .map(|word| word.split(['{', ' ']).next().unwrap_or(word))

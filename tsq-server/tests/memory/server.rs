@@ -164,7 +164,7 @@ impl Server {
         copies
     }
 
-    /// What docs/SERVER.md promises.
+    /// What docs/operate/serve.md promises.
     fn within_limits(&self) {
         let bound = self.limits.memory_bound(1);
         let sessions = bound.sessions.min(self.handshakes * A_SESSION);
