@@ -20,13 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::PrivateKeyDer;
+use tsq_dev::AnyCertificate;
 use tsq_net::{Batch, ConnId, Engine, Event, Role, SendOptions, ServerConfig, Socket, tls, wait};
 use tsq_proto::{Nonce, Request};
 use tsq_server::service::Service;
 use tsq_server::teller::Teller;
-
-#[path = "common/any_certificate.rs"]
-mod any_certificate;
 
 #[global_allocator]
 static ALLOCATOR: Witness = Witness;
@@ -150,7 +148,7 @@ struct Client {
 impl Client {
     fn connect(server: std::net::SocketAddr) -> Self {
         let mut engine = Engine::client();
-        let config = tls::client(Arc::new(any_certificate::AnyCertificate)).unwrap();
+        let config = tls::client(Arc::new(AnyCertificate::default())).unwrap();
         let conn = engine.connect(Instant::now(), config, server, "localhost");
         let mut client = Self {
             conn: conn.unwrap(),

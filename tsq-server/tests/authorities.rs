@@ -8,13 +8,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::any_certificate::AnyCertificate;
 use common::load::LIMIT;
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::SingleCertAndKey;
 use tsq_certs::{Authority, Lifetime, Made, make_ca, make_client};
+use tsq_dev::AnyCertificate;
 use tsq_interop::Process;
 use tsq_net::tls::{self, Sessions, Tickets};
 use tsq_net::{Batch, ClientConfig, ConnId, Engine, Event, SendOptions, Socket, wait};
@@ -51,7 +51,12 @@ impl Client {
             engine: Engine::client(),
             socket: Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap(),
             server,
-            config: tls::client_as(Arc::new(identity), Arc::new(AnyCertificate), sessions).unwrap(),
+            config: tls::client_as(
+                Arc::new(identity),
+                Arc::new(AnyCertificate::default()),
+                sessions,
+            )
+            .unwrap(),
             tickets,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::PrivateKeyDer;
+use tsq_dev::AnyCertificate;
 use tsq_net::{
     Batch, CloseReason, ConnId, Engine, Event, Role, SendOptions, ServerConfig, ServerSecret,
     Shard, Socket, Stamp, tls, wait,
@@ -14,9 +15,6 @@ use tsq_server::limits::{Limits, Shared};
 use tsq_server::listen::Served;
 use tsq_server::rules::Rules;
 use tsq_server::teller::Teller;
-
-#[path = "common/any_certificate.rs"]
-mod any_certificate;
 
 /// Far beyond what any machine needs.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -97,7 +95,7 @@ struct Client {
 impl Client {
     fn connect(server: SocketAddr) -> Self {
         let mut engine = Engine::client();
-        let config = tls::client(Arc::new(any_certificate::AnyCertificate)).unwrap();
+        let config = tls::client(Arc::new(AnyCertificate::default())).unwrap();
         let conn = engine.connect(Instant::now(), config, server, "localhost");
         let mut client = Self {
             conn: conn.unwrap(),

@@ -5,9 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use tsq_dev::AnyCertificate;
 use tsq_net::{ClientConfig, ConnId, Engine, Stamp, StreamId, tls};
 use tsq_proto::HostTime;
 
@@ -243,7 +241,7 @@ impl Client {
     fn new(now: Instant, address: SocketAddr) -> Self {
         static CONFIG: OnceLock<ClientConfig> = OnceLock::new();
         let config = CONFIG.get_or_init(|| {
-            tls::client(Arc::new(AnyCertificate)).expect("a configuration that works")
+            tls::client(Arc::new(AnyCertificate::default())).expect("a configuration that works")
         });
         let mut engine = Engine::client();
         let conn = engine
@@ -325,44 +323,3 @@ const CLIENTS: usize = 4;
 const ON_THE_WAY: usize = 256;
 const ROUNDS: usize = 20;
 const TURNS: usize = 20_000;
-
-/// Trusts anyone: the certificate is not what is tried here.
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        tls::provider()
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
-}

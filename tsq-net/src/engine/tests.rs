@@ -1,8 +1,7 @@
 //! Two engines, one pretend clock, no socket.
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::PrivateKeyDer;
+use tsq_dev::AnyCertificate;
 use tsq_proto::time::HostTime;
 
 use super::*;
@@ -29,7 +28,7 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        Self::with(tls::client(Arc::new(AnyCertificate)).unwrap())
+        Self::with(tls::client(Arc::new(AnyCertificate::default())).unwrap())
     }
 
     fn with(config: ClientConfig) -> Self {
@@ -488,47 +487,6 @@ const ROLE: Role = Role::Server {
     idle: Duration::from_secs(30),
     buffer: 16 * 1024,
 };
-
-/// Trusts anyone: these tests are about packets.
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        tls::provider()
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
-}
 
 #[test]
 fn datagrams_count_as_unsent_until_a_packet_takes_them_away() {

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::PrivateKeyDer;
+use tsq_dev::AnyCertificate;
 use tsq_net::{
     Batch, ConnId, Engine, Event, Group, Role, SendOptions, ServerConfig, ServerSecret, Shard,
     Socket, Stamp, now, tls, wait,
@@ -104,7 +103,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn connect(server: SocketAddr) -> Self {
         let mut engine = Engine::client();
-        let config = tls::client(Arc::new(AnyCertificate)).unwrap();
+        let config = tls::client(Arc::new(AnyCertificate::default())).unwrap();
         let conn = engine
             .connect(Instant::now(), config, server, "localhost")
             .unwrap();
@@ -208,45 +207,4 @@ fn server_config() -> Arc<ServerConfig> {
         buffer: 16 * 1024,
     };
     Arc::new(tls::server(certified, role).unwrap())
-}
-
-/// Trusts anyone: these tests are about packets.
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        tls::provider()
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
 }

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tsq_dev::AnyCertificate;
 use tsq_net::{Batch, ConnId, Engine, Event, SendOptions, Socket, tls, wait};
 use tsq_proto::{Nonce, Request};
 
-use super::any_certificate::AnyCertificate;
 use super::load::Load;
 
 const CLIENTS: usize = 50;
@@ -81,7 +81,7 @@ impl Clients {
     }
 
     fn connect(&mut self) {
-        let config = tls::client(Arc::new(AnyCertificate)).unwrap();
+        let config = tls::client(Arc::new(AnyCertificate::default())).unwrap();
         let (now, server) = (Instant::now(), self.server);
         let conn = self.engine.connect(now, config, server, "localhost");
         let session = Session {

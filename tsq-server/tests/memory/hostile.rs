@@ -14,9 +14,8 @@ use quinn_proto::crypto::{
 use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectError, ConnectionId, Side, TransportError};
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
+use tsq_dev::AnyCertificate;
 use tsq_net::{ClientConfig, Role, tls, transport};
-
-use crate::any_certificate::AnyCertificate;
 
 /// A datagram that is replaced by what it says.
 pub(crate) fn instead_of_a_datagram(frames: &[u8]) -> Vec<u8> {
@@ -29,7 +28,7 @@ pub(crate) fn config(mute: bool) -> ClientConfig {
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate::default()))
         .with_no_client_auth();
     tls.alpn_protocols = vec![tls::ALPN_DRAFT.to_vec()];
     let suite = TLS13_AES_128_GCM_SHA256

@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tsq_dev::AnyCertificate;
 use tsq_net::{CloseReason, ConnId, Engine, Event, Role, Stamp, now as host_now, tls};
 use tsq_server::limits::{Limits, PerNetwork, Retry, SHARE};
 
@@ -16,10 +17,6 @@ mod hostile;
 mod initial;
 mod server;
 
-#[path = "../common/any_certificate.rs"]
-mod any_certificate;
-
-use any_certificate::AnyCertificate;
 use initial::Stranger;
 use server::Server;
 
@@ -469,7 +466,7 @@ impl Frames {
 }
 
 fn trust() -> Arc<AnyCertificate> {
-    Arc::new(AnyCertificate)
+    Arc::new(AnyCertificate::default())
 }
 
 const SERVER: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 1, 0, 1), 443);

@@ -170,7 +170,7 @@ fn bytes_that_come_later_release_what_was_held_back() {
 fn a_chain_of_more_than_3600_bytes_still_gets_through() {
     let mut watched = Watched::new(config_with_names(300));
     let mut client = Engine::client();
-    let config = tls::client(Arc::new(AnyCertificate)).unwrap();
+    let config = tls::client(Arc::new(AnyCertificate::default())).unwrap();
     let conn = client
         .connect(watched.now, config, SERVER.parse().unwrap(), "localhost")
         .unwrap();

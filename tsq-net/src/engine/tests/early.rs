@@ -1,9 +1,9 @@
 //! Resumed connections and messages in the first flight.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use rustls::pki_types::CertificateDer;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, SignatureScheme};
 
 use super::*;
 use crate::engine::{Admission, Attempt, Verdict};
@@ -171,7 +171,7 @@ fn resumed_connection_asks_about_no_certificate_and_sends_nothing_early() {
 
 #[test]
 fn cleared_tickets_bring_the_certificate_check_back() {
-    let verifier = Arc::new(Counting::default());
+    let verifier = Arc::new(AnyCertificate::default());
     let tickets = Tickets::new();
     let config = tls::client_with(verifier.clone(), Sessions::Early(tickets.clone())).unwrap();
     let mut pair = Pair::with(config.clone());
@@ -187,7 +187,7 @@ fn cleared_tickets_bring_the_certificate_check_back() {
 #[test]
 fn tickets_are_kept_to_their_number_and_the_newest_first() {
     let tickets = Tickets::keeping(3);
-    let verifier = Arc::new(AnyCertificate);
+    let verifier = Arc::new(AnyCertificate::default());
     let config = tls::client_with(verifier, Sessions::Resume(tickets.clone())).unwrap();
     let mut pair = Pair::with(config.clone());
     pair.run();
@@ -225,7 +225,7 @@ fn resumption_with_a_certificate_can_be_judged_before_anything_is_answered() {
     let tickets = Tickets::new();
     let (identity, chain) = identity();
     let sessions = Sessions::Early(tickets);
-    let config = tls::client_as(identity, Arc::new(AnyCertificate), sessions).unwrap();
+    let config = tls::client_as(identity, Arc::new(AnyCertificate::default()), sessions).unwrap();
     let mut pair = Pair::with(config.clone());
     pair.server = Engine::server(server_that_asks_for_certificates());
     pair.run();
@@ -293,7 +293,7 @@ impl ClientCertVerifier for AnyClient {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        AnyCertificate.verify_tls12_signature(message, leaf, signed)
+        AnyCertificate::default().verify_tls12_signature(message, leaf, signed)
     }
 
     fn verify_tls13_signature(
@@ -302,17 +302,17 @@ impl ClientCertVerifier for AnyClient {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        AnyCertificate.verify_tls13_signature(message, leaf, signed)
+        AnyCertificate::default().verify_tls13_signature(message, leaf, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        AnyCertificate.supported_verify_schemes()
+        AnyCertificate::default().supported_verify_schemes()
     }
 }
 
 /// A pair that was connected once and has tickets from it, closed again.
-fn resumable(sessions: fn(Tickets) -> Sessions) -> (Pair, Arc<Counting>, ClientConfig) {
-    let verifier = Arc::new(Counting::default());
+fn resumable(sessions: fn(Tickets) -> Sessions) -> (Pair, Arc<AnyCertificate>, ClientConfig) {
+    let verifier = Arc::new(AnyCertificate::default());
     let config = tls::client_with(verifier.clone(), sessions(Tickets::new())).unwrap();
     let mut pair = Pair::with(config.clone());
     pair.run();
@@ -367,51 +367,5 @@ fn connected(engine: &mut Engine) -> EarlyData {
     match engine.poll_event() {
         Some(Event::Connected { early, .. }) => early,
         other => panic!("not connected but {other:?}"),
-    }
-}
-
-/// Trusts anyone, and counts how often it was asked.
-#[derive(Debug, Default)]
-struct Counting(AtomicUsize);
-
-impl Counting {
-    fn asked(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl ServerCertVerifier for Counting {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        AnyCertificate.verify_server_cert(leaf, others, name, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        AnyCertificate.verify_tls12_signature(message, leaf, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        AnyCertificate.verify_tls13_signature(message, leaf, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        AnyCertificate.supported_verify_schemes()
     }
 }
