@@ -28,7 +28,7 @@ pub use chronyd::Chronyd;
 pub use faketime::{faketime, faketime_by};
 pub use peer::Peer;
 pub use ports::{closed_port, silent_port};
-pub use process::{Outcome, Process, run};
+pub use process::{Outcome, Process, run, run_at_most};
 pub use quiet::end_quietly_without_a_reader;
 pub use relay::Relay;
 pub use server::Server;

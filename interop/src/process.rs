@@ -1,6 +1,6 @@
 //! Child processes with a time limit and captured output.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
@@ -19,6 +19,8 @@ pub struct Outcome {
     pub stderr: String,
     /// From just before the start of the process to its end.
     pub elapsed: Duration,
+    /// Whether it was still running at the limit.
+    pub killed: bool,
 }
 
 impl Outcome {
@@ -42,8 +44,22 @@ impl Outcome {
 /// When it cannot be started, or is still running after `limit`; it is killed then.
 #[track_caller]
 pub fn run(mut command: Command, limit: Duration) -> Outcome {
+    let outcome = run_at_most(&mut command, limit)
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    assert!(
+        !outcome.killed,
+        "{command:?} ran longer than {limit:?}:\n{outcome:#?}"
+    );
+    outcome
+}
+
+/// Runs a command to its end, which is forced at the limit.
+///
+/// # Errors
+/// Those of starting it.
+pub fn run_at_most(command: &mut Command, limit: Duration) -> io::Result<Outcome> {
     let begun = Instant::now();
-    let mut child = spawn(&mut command);
+    let mut child = spawn(command)?;
     let (done, finished) = mpsc::channel();
     let stdout = read_all(child.stdout.take(), done.clone());
     let stderr = read_all(child.stderr.take(), done);
@@ -56,18 +72,14 @@ pub fn run(mut command: Command, limit: Duration) -> Outcome {
     if !in_time {
         kill(&mut child);
     }
-    let status = child.wait().expect("an own child can be waited for");
-    let outcome = Outcome {
+    let status = child.wait()?;
+    Ok(Outcome {
         code: status.code(),
         elapsed: begun.elapsed(),
         stdout: stdout.join().expect("the reader does not panic"),
         stderr: stderr.join().expect("the reader does not panic"),
-    };
-    assert!(
-        in_time,
-        "{command:?} ran longer than {limit:?}:\n{outcome:#?}"
-    );
-    outcome
+        killed: !in_time,
+    })
 }
 
 /// A program running in the background; killed on drop.
@@ -84,7 +96,8 @@ impl Process {
     /// When it cannot be started.
     #[track_caller]
     pub fn start(mut command: Command) -> Self {
-        let mut child = spawn(&mut command);
+        let mut child =
+            spawn(&mut command).unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let output = Arc::new(Output::default());
         collect(child.stdout.take(), &output);
         collect(child.stderr.take(), &output);
@@ -201,16 +214,12 @@ impl Output {
     }
 }
 
-#[track_caller]
-fn spawn(command: &mut Command) -> Child {
+fn spawn(command: &mut Command) -> io::Result<Child> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    match command.spawn() {
-        Ok(child) => child,
-        Err(error) => panic!("cannot start {command:?}: {error}"),
-    }
+        .stderr(Stdio::piped())
+        .spawn()
 }
 
 fn kill(child: &mut Child) {

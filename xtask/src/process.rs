@@ -4,8 +4,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Why a step failed, in one line for the developer.
 #[derive(Debug)]
@@ -108,12 +107,7 @@ pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<
 
 /// Like [`succeeds`], but gives up and kills the child after `limit`.
 pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    child.is_ok_and(|child| wait_at_most(child, limit))
+    tsq_interop::run_at_most(command, limit).is_ok_and(|outcome| outcome.code == Some(0))
 }
 
 /// One pipe for stdout and stderr keeps the lines in the order they were written.
@@ -127,21 +121,6 @@ fn start_with_one_pipe(command: &mut Command) -> io::Result<(io::PipeReader, Chi
     // The command still holds our write ends; the reader would never see the end of the stream.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     Ok((reader, child))
-}
-
-fn wait_at_most(mut child: Child, limit: Duration) -> bool {
-    let end = Instant::now() + limit;
-    while Instant::now() < end {
-        match child.try_wait() {
-            Ok(Some(status)) => return status.success(),
-            Ok(None) => thread::sleep(Duration::from_millis(50)),
-            Err(_) => break,
-        }
-    }
-    // A child that ended meanwhile cannot be killed; either way it is gone after this.
-    let _ = child.kill();
-    let _ = child.wait();
-    false
 }
 
 fn not_started(command: &Command, error: &io::Error) -> Failure {
@@ -165,6 +144,8 @@ fn describe(command: &Command) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]

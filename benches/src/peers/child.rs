@@ -1,13 +1,11 @@
 //! A program that runs to its end, with what it took.
 
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Sender, channel};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use tsq_interop::run_at_most;
 
 use crate::Error;
 
@@ -33,65 +31,25 @@ pub struct Finished {
 /// # Errors
 /// It cannot be started, or was still running at the limit.
 pub(super) fn run(mut command: Command, limit: Duration) -> Result<Finished, Error> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
     let used_before = used_by_children()?;
-    let begun = Instant::now();
-    let mut child = command
-        .spawn()
+    let outcome = run_at_most(&mut command, limit)
         .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
-    let (done, finished) = channel();
-    let stdout = read(child.stdout.take(), done.clone());
-    let stderr = read(child.stderr.take(), done);
-    // Both pipes close when the process ends: that needs no polling, and so the time taken is exact.
-    let in_time = (0..2).all(|_| {
-        let left = limit.saturating_sub(begun.elapsed());
-        finished.recv_timeout(left).is_ok()
-    });
-    if !in_time {
-        stop(&mut child);
-    }
-    let status = child.wait()?;
-    let wall = begun.elapsed();
     let cpu = used_by_children()?.saturating_sub(used_before);
-    let text = |reader: JoinHandle<String>| reader.join().map_err(|_| "an output was not read");
-    let finished = Finished {
-        wall,
-        cpu,
-        code: status.code(),
-        stdout: text(stdout)?,
-        stderr: text(stderr)?,
-    };
-    if in_time {
-        Ok(finished)
-    } else {
-        let last = finished.stderr.lines().last().unwrap_or("nothing");
-        Err(format!("{STILL_RUNNING} {limit:?}; its last word: {last}").into())
+    if outcome.killed {
+        let last = outcome.stderr.lines().last().unwrap_or("nothing");
+        return Err(format!("{STILL_RUNNING} {limit:?}; its last word: {last}").into());
     }
+    Ok(Finished {
+        wall: outcome.elapsed,
+        cpu,
+        code: outcome.code,
+        stdout: outcome.stdout,
+        stderr: outcome.stderr,
+    })
 }
 
 /// What the error says first when a program was stopped at the limit.
 pub(crate) const STILL_RUNNING: &str = "still running after";
-
-fn stop(child: &mut Child) {
-    // Fails only if it has ended already.
-    let _ = child.kill();
-}
-
-fn read(pipe: Option<impl Read + Send + 'static>, done: Sender<()>) -> JoinHandle<String> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // What was read before an error is the output.
-            let _ = pipe.read_to_end(&mut bytes);
-        }
-        // The other side may have given up waiting.
-        let _ = done.send(());
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
-}
 
 /// By all children that have ended and were waited for.
 fn used_by_children() -> Result<Duration, Error> {
