@@ -6,12 +6,12 @@
 mod callgrind;
 mod counts;
 
-use crate::process::{Failure, capture, cargo, run};
-use crate::tally::Tally;
-use crate::tools::{Package, install_missing};
-use crate::workspace::Workspace;
 use callgrind::Program;
 use counts::{Comparison, Counts};
+use tsq_workbench::debian::{Package, install_missing};
+use tsq_workbench::process::{Failure, capture, cargo, run};
+use tsq_workbench::tally::Tally;
+use tsq_workbench::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

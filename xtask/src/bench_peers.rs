@@ -6,9 +6,9 @@ use std::process::Command;
 
 use crate::chrony;
 use crate::peers;
-use crate::process::{Failure, cargo, run as run_command};
-use crate::tools::{self, Package};
-use crate::workspace::Workspace;
+use tsq_workbench::debian::{self, Package};
+use tsq_workbench::process::{Failure, cargo, run as run_command};
+use tsq_workbench::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -52,10 +52,10 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<(), Failure> {
         println!("in {}", peers::ready(workspace).display());
         return Ok(());
     }
-    if !tools::is_root() {
+    if !debian::is_root() {
         return Err(Failure::new(WITHOUT_ROOT));
     }
-    tools::install_missing(&PACKAGES)?;
+    debian::install_missing(&PACKAGES)?;
     peers::ready(workspace);
     println!("building the programs as they are shipped (some minutes when anything changed)");
     let built = PROGRAMS.iter().flat_map(|package| ["-p", package]);

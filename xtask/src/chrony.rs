@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::debian::unpack;
-use crate::process::{Failure, run, succeeds};
-use crate::tools::{apt_get, can_install};
-use crate::workspace::Workspace;
+use tsq_workbench::debian::unpack;
+use tsq_workbench::debian::{apt_get, can_install};
+use tsq_workbench::process::{Failure, run, succeeds};
+use tsq_workbench::workspace::Workspace;
 
 /// The chronyd that the tests use: the machine's, else the unpacked one.
 pub(crate) fn program(workspace: &Workspace) -> PathBuf {

@@ -2,9 +2,9 @@
 
 use std::path::{Component, Path};
 
-use crate::files;
-use crate::process::Failure;
-use crate::workspace::Workspace;
+use tsq_workbench::files;
+use tsq_workbench::process::Failure;
+use tsq_workbench::workspace::Workspace;
 
 /// One rule id, cited once.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::files;
-use crate::process::Failure;
-use crate::workspace::Workspace;
+use tsq_workbench::files;
+use tsq_workbench::process::Failure;
+use tsq_workbench::workspace::Workspace;
 
 /// A folder that is held to it, and what in it is not: the shells around the core.
 struct Core {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::process::{Failure, cargo, run, succeeds_within};
-use crate::workspace::Workspace;
+use tsq_workbench::process::{Failure, cargo, run, succeeds_within};
+use tsq_workbench::workspace::Workspace;
 
 /// Long enough to fetch the advisory database, short enough not to hold up a machine without a network.
 const FETCH_LIMIT: Duration = Duration::from_secs(45);

@@ -1,10 +1,11 @@
 //! Documentation: rustdoc without warnings, Markdown whose links lead somewhere, prose that can be seen at once.
 
-use crate::files;
+use tsq_workbench::files;
+use tsq_workbench::process::{Failure, cargo, run};
+use tsq_workbench::workspace::Workspace;
+
 use crate::links;
-use crate::process::{Failure, cargo, run};
 use crate::prose;
-use crate::workspace::Workspace;
 
 pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
     run(cargo(&workspace.root)

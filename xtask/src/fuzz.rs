@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{Failure, cargo, run, succeeds, watch};
-use crate::tally::Tally;
-use crate::workspace::Workspace;
+use tsq_workbench::process::{Failure, cargo, run, succeeds, watch};
+use tsq_workbench::tally::Tally;
+use tsq_workbench::workspace::Workspace;
 
 /// Every binary of `fuzz/Cargo.toml`.
 const TARGETS: [&str; 6] = [

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::citations::{self, Citation, Role};
-use crate::files;
-use crate::process::Failure;
-use crate::workspace::Workspace;
+use tsq_workbench::files;
+use tsq_workbench::process::Failure;
+use tsq_workbench::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

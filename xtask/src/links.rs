@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 
-use crate::files;
-use crate::process::Failure;
+use tsq_workbench::files;
+use tsq_workbench::process::Failure;
 
 /// One line `file:line: reason` for each broken link of `files`.
 pub(crate) fn broken(root: &Path, files: &[PathBuf]) -> Result<Vec<String>, Failure> {

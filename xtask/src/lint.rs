@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use crate::interop::STACKS;
-use crate::process::{Failure, capture, cargo, run};
-use crate::workspace::{Package, Workspace};
+use tsq_matrix::STACKS;
+use tsq_workbench::process::{Failure, capture, cargo, run};
+use tsq_workbench::workspace::{Package, Workspace};
 
 pub(crate) fn fmt(workspace: &Workspace) -> Result<(), Failure> {
     for folder in [&workspace.root, &workspace.root.join(STACKS)] {

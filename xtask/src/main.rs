@@ -9,33 +9,26 @@ mod bench_peers;
 mod chrony;
 mod citations;
 mod cores;
-mod debian;
 mod deny;
 mod docs;
-mod files;
 mod fuzz;
-mod interop;
 mod ledger;
 mod links;
 mod lint;
 mod peers;
-mod process;
 mod proofs;
 mod prose;
 mod purity;
 mod steps;
 mod suite;
-mod tally;
 mod tools;
-mod vm;
-mod workspace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use crate::process::{Failure, cargo};
-use crate::workspace::Workspace;
+use tsq_workbench::process::{self, Failure, cargo};
+use tsq_workbench::tally::Tally;
+use tsq_workbench::workspace::Workspace;
 
 /// The TSQ project's own commands.
 #[derive(Parser)]
@@ -62,7 +55,7 @@ enum Command {
     /// Measure our programs beside those of others and write benches/RESULTS.md (20 minutes, root)
     BenchPeers(bench_peers::Args),
     /// Run our programs against other QUIC stacks and write interop/RESULTS.md
-    Interop(interop::Args),
+    Interop(tsq_matrix::Args),
     /// Set the clock of a virtual machine by our servers and judge the result
     Vm,
     /// Run the shipped unit under a real systemd in a virtual machine (2 minutes)
@@ -92,8 +85,8 @@ fn run(command: &Command) -> Result<(), Failure> {
         ),
         Command::BenchCheck(args) => bench_check::check(&workspace, args),
         Command::BenchPeers(args) => bench_peers::run(&workspace, args),
-        Command::Interop(args) => interop::run(&workspace, args),
-        Command::Vm => vm::run(&workspace, &mut tally::Tally::default()),
-        Command::Systemd => vm::systemd::run(&workspace),
+        Command::Interop(args) => tsq_matrix::run(&workspace, args),
+        Command::Vm => tsq_vm::run(&workspace, &mut Tally::default()),
+        Command::Systemd => tsq_vm::systemd::run(&workspace),
     }
 }

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::chrony;
-use crate::debian::{source, unpack};
-use crate::process::{Failure, cargo, run, succeeds};
-use crate::tools::{apt_get, can_install};
-use crate::workspace::Workspace;
+use tsq_workbench::debian::{apt_get, can_install};
+use tsq_workbench::debian::{source, unpack};
+use tsq_workbench::process::{Failure, cargo, run, succeeds};
+use tsq_workbench::workspace::Workspace;
 
 /// The variable by which `tsq-bench` is told the folder.
 pub(crate) const VARIABLE: &str = "TSQ_BENCH_TOOLS";

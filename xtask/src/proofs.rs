@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::files;
-use crate::process::Failure;
-use crate::workspace::Workspace;
+use tsq_workbench::files;
+use tsq_workbench::process::Failure;
+use tsq_workbench::workspace::Workspace;
 
 /// Checks every such table of the project.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
@@ -101,7 +101,7 @@ fn known_tests(workspace: &Workspace) -> Result<BTreeSet<String>, Failure> {
     for file in files::with_extension(&workspace.root, &["py"])? {
         known.extend(python_checks(&files::read(&file)?));
     }
-    for file in files::with_extension(&workspace.root.join("xtask/src/vm"), &["rs"])? {
+    for file in files::with_extension(&workspace.root.join("vm/src"), &["rs"])? {
         known.extend(scenarios(&files::read(&file)?));
     }
     Ok(known)

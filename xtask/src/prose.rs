@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::files;
-use crate::process::Failure;
+use tsq_workbench::files;
+use tsq_workbench::process::Failure;
 
 /// A line of prose ends here at the latest.
 const COLUMNS: usize = 120;

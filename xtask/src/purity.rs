@@ -2,9 +2,9 @@
 //! none by themselves, and `unsafe` stays in the two crates that talk to the kernel.
 
 use crate::cores;
-use crate::files;
-use crate::process::Failure;
-use crate::workspace::{Package, Target, Workspace};
+use tsq_workbench::files;
+use tsq_workbench::process::Failure;
+use tsq_workbench::workspace::{Package, Target, Workspace};
 
 /// The crates whose system-call modules may hold `unsafe`.
 const MAY_BE_UNSAFE: [&str; 2] = ["tsq-clock", "tsq-net"];

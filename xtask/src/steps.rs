@@ -4,12 +4,10 @@ use std::time::Instant;
 
 use clap::builder::PossibleValuesParser;
 
-use crate::process::Failure;
-use crate::tally::Tally;
-use crate::workspace::Workspace;
-use crate::{
-    bench_check, deny, docs, fuzz, interop, ledger, lint, proofs, purity, suite, tools, vm,
-};
+use crate::{bench_check, deny, docs, fuzz, ledger, lint, proofs, purity, suite, tools};
+use tsq_workbench::process::Failure;
+use tsq_workbench::tally::Tally;
+use tsq_workbench::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -101,7 +99,7 @@ const STEPS: [Step; 16] = [
     Step {
         name: "interop",
         about: "the matrix against other QUIC stacks, as interop/RESULTS.md has it",
-        run: interop::check,
+        run: tsq_matrix::check,
     },
     Step {
         name: "fuzz",
@@ -111,7 +109,7 @@ const STEPS: [Step; 16] = [
     Step {
         name: "vm",
         about: "tsq-adjtime sets a real clock, in a virtual machine",
-        run: vm::run,
+        run: tsq_vm::run,
     },
 ];
 

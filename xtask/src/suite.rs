@@ -1,10 +1,10 @@
 //! Builds everything and runs every test.
 
 use crate::chrony;
-use crate::process::{Failure, cargo, run as run_command, watch};
-use crate::tally::Tally;
 use crate::tools::has_nextest;
-use crate::workspace::Workspace;
+use tsq_workbench::process::{Failure, cargo, run as run_command, watch};
+use tsq_workbench::tally::Tally;
+use tsq_workbench::workspace::Workspace;
 
 pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
     run_command(cargo(&workspace.root).args(["build", "--workspace", "--all-targets"]))

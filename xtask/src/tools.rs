@@ -4,20 +4,14 @@
 use std::path::Path;
 use std::process::Command;
 
+use tsq_workbench::debian::{Package, install_missing};
+use tsq_workbench::process::{Failure, cargo, run, succeeds};
+use tsq_workbench::workspace::Workspace;
+
 use crate::chrony;
-use crate::interop;
-use crate::process::{Failure, cargo, run, succeeds};
-use crate::workspace::Workspace;
 
 /// The version the project's `deny.toml` was written for.
 const CARGO_DENY: &str = "0.20.2";
-
-/// A Debian package and how to see that what we want of it is there.
-pub(crate) struct Package {
-    pub(crate) name: &'static str,
-    pub(crate) why: &'static str,
-    pub(crate) probe: &'static [&'static str],
-}
 
 const PACKAGES: [Package; 3] = [
     Package {
@@ -41,8 +35,8 @@ const PACKAGES: [Package; 3] = [
 pub(crate) fn ready(workspace: &Workspace) -> Result<(), Failure> {
     components(&workspace.root)?;
     install_missing(&PACKAGES)?;
-    install_missing(&interop::PACKAGES)?;
-    install_missing(&interop::C_PACKAGES)?;
+    install_missing(&tsq_matrix::PACKAGES)?;
+    install_missing(&tsq_matrix::C_PACKAGES)?;
     chrony::ready(workspace)?;
     cargo_deny(&workspace.root)?;
     if !has_nextest(&workspace.root) {
@@ -64,48 +58,6 @@ fn components(root: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Installs those of `packages` that are not here, or fails with the command that would.
-pub(crate) fn install_missing(packages: &[Package]) -> Result<(), Failure> {
-    let missing: Vec<&Package> = packages
-        .iter()
-        .filter(|p| !succeeds(Command::new(p.probe[0]).args(&p.probe[1..])))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    for package in &missing {
-        println!("missing: {} ({})", package.name, package.why);
-    }
-    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
-    if !can_install() {
-        return Err(Failure::new(format!(
-            "as root: apt-get install {}",
-            names.join(" ")
-        )));
-    }
-    println!("installing {}", names.join(" "));
-    run(apt_get().arg("update"))?;
-    run(apt_get()
-        .args(["install", "--yes", "--no-install-recommends"])
-        .args(names))
-}
-
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-pub(crate) fn can_install() -> bool {
-    is_root() && succeeds(Command::new("apt-get").arg("--version"))
-}
-
-pub(crate) fn apt_get() -> Command {
-    let mut command = Command::new("apt-get");
-    command
-        .arg("--quiet")
-        .env("DEBIAN_FRONTEND", "noninteractive");
-    command
 }
 
 fn cargo_deny(root: &Path) -> Result<(), Failure> {

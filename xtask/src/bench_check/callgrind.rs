@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::process::{Failure, capture, run};
+use tsq_workbench::process::{Failure, capture, run};
 
 /// The program that goes a hot path so many times.
 pub(super) struct Program {

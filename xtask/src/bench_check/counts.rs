@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::process::Failure;
+use tsq_workbench::process::Failure;
 
 /// Instructions of one pass of each hot path, and what they depend on besides our code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::process::{Child, Command};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::process::Failure;
+use tsq_workbench::process::Failure;
 
 /// A child in a process group of its own, killed with all of it on drop, and by the kernel when we die without a drop.
 pub(super) struct Guarded(Child);

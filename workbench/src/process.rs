@@ -8,15 +8,16 @@ use std::time::Duration;
 
 /// Why a step failed, in one line for the developer.
 #[derive(Debug)]
-pub(crate) struct Failure(String);
+pub struct Failure(String);
 
 impl Failure {
-    pub(crate) fn new(reason: impl Into<String>) -> Self {
+    /// With this reason.
+    pub fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }
 
     /// Prints each finding on a line of its own; fails when there was one.
-    pub(crate) fn unless_empty(what: &str, findings: &[String]) -> Result<(), Self> {
+    pub fn unless_empty(what: &str, findings: &[String]) -> Result<(), Self> {
         for finding in findings {
             println!("{finding}");
         }
@@ -34,7 +35,7 @@ impl fmt::Display for Failure {
 }
 
 /// The cargo that started us, working in `root`.
-pub(crate) fn cargo(root: &Path) -> Command {
+pub fn cargo(root: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
     // `cargo run` describes our own package in these. Some build scripts (ring's) watch them, and would run again
@@ -49,7 +50,7 @@ pub(crate) fn cargo(root: &Path) -> Command {
 }
 
 /// Runs to the end with our own output; a non-zero exit is a failure.
-pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
+pub fn run(command: &mut Command) -> Result<(), Failure> {
     let status = command
         .stdin(Stdio::null())
         .status()
@@ -62,7 +63,7 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
 }
 
 /// Runs to the end and returns what it wrote to stdout.
-pub(crate) fn capture(command: &mut Command) -> Result<String, Failure> {
+pub fn capture(command: &mut Command) -> Result<String, Failure> {
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -76,7 +77,7 @@ pub(crate) fn capture(command: &mut Command) -> Result<String, Failure> {
 }
 
 /// Whether the command can be started and succeeds; prints nothing.
-pub(crate) fn succeeds(command: &mut Command) -> bool {
+pub fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -86,7 +87,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
 }
 
 /// Runs to the end, shows both output streams as they come and gives each line to `see` too.
-pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<(), Failure> {
+pub fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<(), Failure> {
     let (reader, mut child) =
         start_with_one_pipe(command).map_err(|error| not_started(command, &error))?;
     for line in BufReader::new(reader).split(b'\n') {
@@ -106,7 +107,7 @@ pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<
 }
 
 /// Like [`succeeds`], but gives up and kills the child after `limit`.
-pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
+pub fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
     tsq_interop::run_at_most(command, limit).is_ok_and(|outcome| outcome.code == Some(0))
 }
 

@@ -7,34 +7,42 @@ use serde_json::Value;
 use crate::process::{Failure, capture, cargo};
 
 /// The workspace and every package its lock file names.
-pub(crate) struct Workspace {
-    pub(crate) root: PathBuf,
+pub struct Workspace {
+    /// Where its manifest is.
+    pub root: PathBuf,
     /// Where cargo builds; not always `target/` below the root.
-    pub(crate) target: PathBuf,
-    pub(crate) packages: Vec<Package>,
+    pub target: PathBuf,
+    /// Ours and those of others.
+    pub packages: Vec<Package>,
 }
 
-pub(crate) struct Package {
-    pub(crate) name: String,
-    pub(crate) version: String,
+/// A package of the lock file.
+pub struct Package {
+    /// As its manifest has it.
+    pub name: String,
+    /// As its manifest has it.
+    pub version: String,
     /// The compiler version the package says it needs.
-    pub(crate) rust_version: Option<String>,
+    pub rust_version: Option<String>,
     /// Part of this workspace, not from a registry.
-    pub(crate) is_ours: bool,
+    pub is_ours: bool,
     /// Names of what it needs to build and run; what only its tests need is left out.
-    pub(crate) dependencies: Vec<String>,
-    pub(crate) targets: Vec<Target>,
+    pub dependencies: Vec<String>,
+    /// Its crates.
+    pub targets: Vec<Target>,
 }
 
 /// One crate of a package.
-pub(crate) struct Target {
+pub struct Target {
     /// `lib`, `bin`, `test`, `bench`, `example`, `custom-build`, ...
-    pub(crate) kind: String,
-    pub(crate) root_file: PathBuf,
+    pub kind: String,
+    /// Its `lib.rs`, `main.rs`, ...
+    pub root_file: PathBuf,
 }
 
 impl Workspace {
-    pub(crate) fn load() -> Result<Self, Failure> {
+    /// The one that cargo started us for, or that we stand in.
+    pub fn load() -> Result<Self, Failure> {
         let here = std::env::current_dir()
             .map_err(|error| Failure::new(format!("current directory: {error}")))?;
         // Set by `cargo run`; it finds the right checkout wherever the developer stands.
@@ -49,12 +57,13 @@ impl Workspace {
         })
     }
 
-    pub(crate) fn ours(&self) -> impl Iterator<Item = &Package> {
+    /// The packages of this project.
+    pub fn ours(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| package.is_ours)
     }
 
     /// `file` as seen from the root, for messages.
-    pub(crate) fn relative<'a>(&self, file: &'a Path) -> &'a Path {
+    pub fn relative<'a>(&self, file: &'a Path) -> &'a Path {
         file.strip_prefix(&self.root).unwrap_or(file)
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::server::Server;
-use crate::process::{Failure, run};
+use tsq_workbench::process::{Failure, run};
 
 /// Three servers with certificates of one authority and keys of their own.
 pub(super) struct Dated {

@@ -1,14 +1,68 @@
-//! Debian's packages, unpacked and not installed: to install a daemon would start it.
+//! Debian's packages: installed where they are missing, or unpacked only, as to install a daemon would start it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{Failure, run, succeeds};
-use crate::tools::{apt_get, can_install};
+
+/// A Debian package and how to see that what we want of it is there.
+pub struct Package {
+    /// As Debian calls it.
+    pub name: &'static str,
+    /// What it is for.
+    pub why: &'static str,
+    /// A command that succeeds where it is.
+    pub probe: &'static [&'static str],
+}
+
+/// Installs those of `packages` that are not here, or fails with the command that would.
+pub fn install_missing(packages: &[Package]) -> Result<(), Failure> {
+    let missing: Vec<&Package> = packages
+        .iter()
+        .filter(|p| !succeeds(Command::new(p.probe[0]).args(&p.probe[1..])))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for package in &missing {
+        println!("missing: {} ({})", package.name, package.why);
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    if !can_install() {
+        return Err(Failure::new(format!(
+            "as root: apt-get install {}",
+            names.join(" ")
+        )));
+    }
+    println!("installing {}", names.join(" "));
+    run(apt_get().arg("update"))?;
+    run(apt_get()
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(names))
+}
+
+/// Whether we run as root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether packages can be installed from here.
+pub fn can_install() -> bool {
+    is_root() && succeeds(Command::new("apt-get").arg("--version"))
+}
+
+/// `apt-get`, which asks nothing.
+pub fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .arg("--quiet")
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
 
 /// Unpacks the packages into `folder`; what they depend on is not looked at.
-pub(crate) fn unpack(packages: &[&str], folder: &Path) -> Result<(), Failure> {
+pub fn unpack(packages: &[&str], folder: &Path) -> Result<(), Failure> {
     let downloads = fresh(&folder.join("downloads"))?;
     let mut download = apt_get();
     download
@@ -28,7 +82,7 @@ pub(crate) fn unpack(packages: &[&str], folder: &Path) -> Result<(), Failure> {
 }
 
 /// Unpacks the original source of a package into a folder below `folder`, from where the machine's packages come from.
-pub(crate) fn source(package: &str, folder: &Path) -> Result<PathBuf, Failure> {
+pub fn source(package: &str, folder: &Path) -> Result<PathBuf, Failure> {
     let downloads = fresh(&folder.join("downloads"))?;
     // The lists of sources are not everybody's to have: they stay in this folder.
     let lists = folder.join("lists");

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{Failure, capture, run};
+use tsq_workbench::process::{Failure, capture, run};
 
 /// An unpacked kernel package.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! The matrix: our programs against others' QUIC stacks, both ways, and interop/RESULTS.md from what was seen.
 
+#![forbid(unsafe_code)]
+
 mod aioquic;
 mod bench;
 mod c;
@@ -17,13 +19,13 @@ use std::process::Command;
 use self::bench::Bench;
 use self::cell::{CELLS, Cell, Verdict};
 use self::stack::Stack;
-use crate::process::{Failure, capture, cargo, run as run_command};
-use crate::tally::Tally;
-use crate::tools::{self, Package};
-use crate::workspace::Workspace;
+use tsq_workbench::debian::{self, Package};
+use tsq_workbench::process::{Failure, capture, cargo, run as run_command};
+use tsq_workbench::tally::Tally;
+use tsq_workbench::workspace::Workspace;
 
 /// What BoringSSL is built and bound with.
-pub(crate) const PACKAGES: [Package; 2] = [
+pub const PACKAGES: [Package; 2] = [
     Package {
         name: "cmake",
         why: "quiche builds BoringSSL",
@@ -36,10 +38,11 @@ pub(crate) const PACKAGES: [Package; 2] = [
     },
 ];
 
-pub(crate) use self::c::PACKAGES as C_PACKAGES;
+pub use self::c::PACKAGES as C_PACKAGES;
 
+/// What to run.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Run this peer alone and leave the rows of the others as they are; repeatable
     #[arg(long, value_name = "NAME")]
     peer: Vec<Stack>,
@@ -62,7 +65,7 @@ struct Row {
 }
 
 /// Runs the cells and writes what came of them; fails when a cell did.
-pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<(), Failure> {
+pub fn run(workspace: &Workspace, args: &Args) -> Result<(), Failure> {
     let chosen = |stack: &Stack| args.peer.is_empty() || args.peer.contains(stack);
     build(
         workspace,
@@ -123,7 +126,7 @@ fn runs(
 
 /// Runs every cell that interop/RESULTS.md calls ok; fails when one is not ok now. Figures may differ, and a cell may
 /// fail once or twice where the machine is busy with other things. Writes nothing.
-pub(crate) fn check(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
+pub fn check(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
     build(workspace, &Stack::ALL)?;
     let results = fs::read_to_string(workspace.root.join(RESULTS))
         .map_err(|error| Failure::new(format!("reading {RESULTS}: {error}")))?;
@@ -191,11 +194,11 @@ fn build(workspace: &Workspace, stacks: &[Stack]) -> Result<(), Failure> {
     // As the test command's build step has it: a choice of packages would have other features, and build all anew.
     run_command(cargo(&workspace.root).args(["build", "--workspace", "--bins"]))?;
     if stacks.contains(&Stack::Ngtcp2) {
-        tools::install_missing(&C_PACKAGES)?;
+        debian::install_missing(&C_PACKAGES)?;
         c::build(workspace)?;
     }
     if stacks.contains(&Stack::Quiche) || stacks.contains(&Stack::S2nQuic) {
-        tools::install_missing(&PACKAGES)?;
+        debian::install_missing(&PACKAGES)?;
         build_rust(workspace)?;
     }
     Ok(())
@@ -223,7 +226,7 @@ fn build_rust(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 /// A workspace of its own.
-pub(crate) const STACKS: &str = "interop/stacks";
+pub const STACKS: &str = "interop/stacks";
 
 fn row(bench: &Bench, stack: Stack, direction: Direction) -> Row {
     let verdicts = CELLS

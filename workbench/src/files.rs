@@ -8,7 +8,7 @@ use crate::process::Failure;
 
 /// Every file below `root` with one of `extensions`, sorted. Skips hidden folders and those that mark themselves as a
 /// cache (cargo's target folder does).
-pub(crate) fn with_extension(root: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Failure> {
+pub fn with_extension(root: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     collect(root, extensions, &mut found)
         .map_err(|error| Failure::new(format!("listing {}: {error}", root.display())))?;
@@ -17,7 +17,7 @@ pub(crate) fn with_extension(root: &Path, extensions: &[&str]) -> Result<Vec<Pat
 }
 
 /// The whole file as text.
-pub(crate) fn read(file: &Path) -> Result<String, Failure> {
+pub fn read(file: &Path) -> Result<String, Failure> {
     fs::read_to_string(file)
         .map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::linux::Linux;
-use crate::process::{Failure, run};
+use tsq_workbench::process::{Failure, run};
 
 /// The network card and what it needs, in the order they are loaded.
 const MODULES: [&str; 8] = [

@@ -3,6 +3,8 @@
 //! The machine's clock is put wrong, the command is run there against servers on this host, and the clock is judged by
 //! the servers and by this host's own clock. This host's clock is read and never set.
 
+#![forbid(unsafe_code)]
+
 mod dated;
 mod guarded;
 mod guest;
@@ -12,7 +14,7 @@ mod machines;
 mod record;
 mod scenario;
 mod server;
-pub(crate) mod systemd;
+pub mod systemd;
 mod verdict;
 
 use std::fs;
@@ -27,10 +29,10 @@ use self::machines::{MACHINES, SLEWED};
 use self::record::{Line, Record};
 use self::scenario::{Machine, Scenario};
 use self::server::Server;
-use crate::process::{Failure, cargo, run as run_command};
-use crate::tally::Tally;
-use crate::tools::{self, Package};
-use crate::workspace::Workspace;
+use tsq_workbench::debian::{self, Package};
+use tsq_workbench::process::{Failure, cargo, run as run_command};
+use tsq_workbench::tally::Tally;
+use tsq_workbench::workspace::Workspace;
 
 const PACKAGES: [Package; 2] = [
     Package {
@@ -52,13 +54,13 @@ const LIMIT: Duration = Duration::from_secs(300);
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Runs every scenario on its machine and counts it as a test.
-pub(crate) fn run(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
+pub fn run(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
     if std::env::consts::ARCH != "x86_64" {
         return Err(Failure::new(
             "the guest is an x86-64 machine and this host is not; cargo xtask test --skip vm",
         ));
     }
-    tools::install_missing(&PACKAGES)?;
+    debian::install_missing(&PACKAGES)?;
     let folder = workspace.target.join("vm");
     fs::create_dir_all(&folder)
         .map_err(|error| Failure::new(format!("making {}: {error}", folder.display())))?;

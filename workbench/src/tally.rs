@@ -4,14 +4,16 @@ use std::ops::AddAssign;
 
 /// How many tests passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) passed: u64,
-    pub(crate) failed: u64,
+pub struct Tally {
+    /// Ended well.
+    pub passed: u64,
+    /// Ended badly.
+    pub failed: u64,
 }
 
 impl Tally {
     /// The totals in a line of cargo-nextest, such as `Summary [ 0.1s] 3 tests run: 2 passed, 1 failed, 0 skipped`.
-    pub(crate) fn of_nextest(line: &str) -> Option<Self> {
+    pub fn of_nextest(line: &str) -> Option<Self> {
         let (_, counts) = line
             .trim_start()
             .strip_prefix("Summary [")?
@@ -22,7 +24,7 @@ impl Tally {
     /// The totals in a line of the standard runner, such as `test result: ok. 3 passed; 0 failed; 1 ignored`.
     ///
     /// Not for nextest's output, which quotes such lines from the tests that failed.
-    pub(crate) fn of_standard_runner(line: &str) -> Option<Self> {
+    pub fn of_standard_runner(line: &str) -> Option<Self> {
         let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
         Some(sum(counts.split(';')))
     }

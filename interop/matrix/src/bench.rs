@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tsq_interop::{Adjtime, Certs, Outcome, Process, Report, Server, ServerCert, bin};
 
 use super::stack::{self, Stack};
-use crate::workspace::Workspace;
+use tsq_workbench::workspace::Workspace;
 
 /// What the cells share.
 pub(crate) struct Bench {

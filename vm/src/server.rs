@@ -7,7 +7,7 @@ use std::process::{ChildStderr, Stdio};
 use serde_json::Value;
 
 use super::guarded::Guarded;
-use crate::process::Failure;
+use tsq_workbench::process::Failure;
 
 /// A running `tsq-server` with a certificate of its own.
 pub(super) struct Server {

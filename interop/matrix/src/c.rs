@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::stack::{self, Stack};
-use crate::files;
-use crate::process::{Failure, capture, run};
-use crate::tools::Package;
-use crate::workspace::Workspace;
+use tsq_workbench::debian::Package;
+use tsq_workbench::files;
+use tsq_workbench::process::{Failure, capture, run};
+use tsq_workbench::workspace::Workspace;
 
 /// Cargo itself needs a C compiler to link with, so it is not among these.
-pub(crate) const PACKAGES: [Package; 4] = [
+/// What the peers in C are built with.
+pub const PACKAGES: [Package; 4] = [
     Package {
         name: "pkg-config",
         why: "finds the libraries below",

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::process::{Failure, capture};
-use crate::workspace::Workspace;
+use tsq_workbench::process::{Failure, capture};
+use tsq_workbench::workspace::Workspace;
 
 /// A QUIC stack that is not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -9,14 +9,14 @@ use std::process::{Command, Stdio};
 
 use super::PACKAGES;
 use super::linux::Linux;
-use crate::process::{Failure, cargo, run as run_command, watch};
-use crate::tools::{self, Package};
-use crate::workspace::Workspace;
+use tsq_workbench::debian::{self, Package};
+use tsq_workbench::process::{Failure, cargo, run as run_command, watch};
+use tsq_workbench::workspace::Workspace;
 
 /// Boots it; its console says what it finds.
-pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
-    tools::install_missing(&PACKAGES)?;
-    tools::install_missing(&[Package {
+pub fn run(workspace: &Workspace) -> Result<(), Failure> {
+    debian::install_missing(&PACKAGES)?;
+    debian::install_missing(&[Package {
         name: "systemd",
         why: "process 1 of the guest",
         probe: &["systemctl", "--version"],

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::guarded::Guarded;
 use super::record::Line;
-use crate::process::{Failure, capture};
+use tsq_workbench::process::{Failure, capture};
 
 /// A running machine; killed on drop.
 pub(super) struct Guest {
