@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::json;
+use time::OffsetDateTime;
 use tsq_command::json::ascii;
 use tsq_proto::HostTime;
 use tsq_proto::words::{Count, Foreign};
@@ -96,38 +97,35 @@ pub fn refusal(flaw: &Flaw) -> String {
 
 /// `2026-11-20T13:21:42.123456789Z`, by the proleptic Gregorian calendar.
 fn utc(time: HostTime) -> String {
-    let nanos = time.as_unix_nanos();
-    let (seconds, rest) = (
-        nanos.div_euclid(1_000_000_000),
-        nanos.rem_euclid(1_000_000_000),
-    );
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
+    let moment = OffsetDateTime::from_unix_timestamp_nanos(time.as_unix_nanos().into())
+        .expect("host time lies in the years 1677 to 2262");
     format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{rest:09}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z",
+        moment.year(),
+        u8::from(moment.month()),
+        moment.day(),
+        moment.hour(),
+        moment.minute(),
+        moment.second(),
+        moment.nanosecond()
     )
 }
 
-/// Year, month and day of a day counted from 1970-01-01; years begin in March, so that the leap
-/// day is the last of them.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let since_0000_03_01 = days + 719_468;
-    let era = since_0000_03_01.div_euclid(DAYS_IN_400_YEARS);
-    let day_of_era = since_0000_03_01.rem_euclid(DAYS_IN_400_YEARS);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let months_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * months_from_march + 2) / 5 + 1;
-    let month = if months_from_march < 10 {
-        months_from_march + 3
-    } else {
-        months_from_march - 9
-    };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-const DAYS_IN_400_YEARS: i64 = 146_097;
+    #[test]
+    fn times_are_written_in_utc_from_the_first_to_the_last() {
+        for (nanos, expected) in [
+            (i64::MIN, "1677-09-21T00:12:43.145224192Z"),
+            (-1, "1969-12-31T23:59:59.999999999Z"),
+            (0, "1970-01-01T00:00:00.000000000Z"),
+            (951_782_400_000_000_001, "2000-02-29T00:00:00.000000001Z"),
+            (4_107_542_400_000_000_000, "2100-03-01T00:00:00.000000000Z"),
+            (i64::MAX, "2262-04-11T23:47:16.854775807Z"),
+        ] {
+            assert_eq!(utc(HostTime::from_unix_nanos(nanos)), expected);
+        }
+    }
+}
