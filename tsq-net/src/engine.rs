@@ -21,12 +21,14 @@ use crate::timers::Timers;
 
 mod admission;
 mod arrival;
+mod chance;
 mod guard;
 mod holding;
 mod messages;
 mod slot;
 
 pub use admission::{Admission, Attempt, Verdict};
+use chance::Chance;
 use guard::{Guard, Weight};
 use holding::AtWork;
 pub use holding::{MemoryLimit, Spare};
@@ -62,6 +64,8 @@ pub struct Engine {
     count_frames: bool,
     memory: Option<MemoryLimit>,
     silence: Option<Duration>,
+    /// Of a seeded client.
+    chance: Option<Chance>,
 }
 
 /// Names one connection of one [`Engine`]; never used again after the connection is gone.
@@ -133,17 +137,20 @@ impl Engine {
         Self::new(EndpointConfig::default(), None)
     }
 
-    /// As [`Self::client`], with all that QUIC leaves to chance and others can notice (the packet numbers it skips,
-    /// the length of padding, when keys change) drawn from `seed`: from the same packets and times comes the same
-    /// behaviour. What is to be secret in a run must not come of a seed that others know. Connection IDs and keys
-    /// are other ones each time; what they are changes nothing.
+    /// As [`Self::client`], with all that QUIC leaves to chance (connection IDs, the packet numbers it skips, padding,
+    /// when keys change) drawn from `seed`, which nobody else may know: from the same packets, times and randomness of
+    /// TLS come the same packets.
     pub fn client_seeded(seed: [u8; 32]) -> Self {
-        Self::new(seeded(seed), None)
+        let chance = Chance::new(seed);
+        let mut engine = Self::new(chance.endpoint(), None);
+        engine.chance = Some(chance);
+        engine
     }
 
     /// As [`Self::server`], seeded as [`Self::client_seeded`].
     pub fn server_seeded(config: ServerConfig, seed: [u8; 32]) -> Self {
-        Self::new(seeded(seed), Some(Arc::new(config)))
+        let chance = Chance::new(seed);
+        Self::new(chance.endpoint(), Some(Arc::new(chance.server(config))))
     }
 
     fn new(mut config: EndpointConfig, server: Option<Arc<ServerConfig>>) -> Self {
@@ -164,6 +171,7 @@ impl Engine {
             count_frames: false,
             memory: None,
             silence: None,
+            chance: None,
         }
     }
 
@@ -215,6 +223,10 @@ impl Engine {
         remote: SocketAddr,
         server_name: &str,
     ) -> Result<ConnId, ConnectError> {
+        let config = match &mut self.chance {
+            Some(chance) => chance.client(config),
+            None => config,
+        };
         let (handle, conn) = self.endpoint.connect(now, config, remote, server_name)?;
         let id = self.insert(now, handle, conn, None, 0);
         self.mark_ready(id);
@@ -531,12 +543,6 @@ impl Engine {
             });
         }
     }
-}
-
-fn seeded(seed: [u8; 32]) -> EndpointConfig {
-    let mut config = EndpointConfig::default();
-    config.rng_seed(Some(seed));
-    config
 }
 
 /// A connection, to call into it: what it allocates until the result is dropped is on its account.

@@ -91,6 +91,7 @@ fn same_seed_gives_the_same_report_to_the_byte_and_another_gives_another() {
             jitter: 4 * MS,
             loss_percent_each_way: 15.0,
             reorder_percent: 10.0,
+            corrupt_percent: 5.0,
             seed,
             ..Impairment::round_trip(30 * MS)
         };
@@ -110,8 +111,9 @@ fn same_seed_gives_the_same_report_to_the_byte_and_another_gives_another() {
         let took = world.true_time();
         world.close(client);
         format!(
-            "{took} {first:#?} {second:#?} {:?}",
-            world.network.counters()
+            "{took} {first:#?} {second:#?} {:?} {:x}",
+            world.network.counters(),
+            world.packets
         )
     };
     for seed in 1..=10 {

@@ -19,6 +19,8 @@ pub(crate) struct World {
     /// Since the beginning, in nanoseconds.
     elapsed: u64,
     pub(crate) network: Network,
+    /// A hash of all packets that have arrived.
+    pub(crate) packets: u64,
     pub(crate) hosts: Vec<Host>,
     /// The ports that the clients' sockets have taken so far.
     ports: u16,
@@ -55,6 +57,7 @@ impl World {
             begun,
             elapsed: 0,
             network: Network::new(impairment, begun),
+            packets: 0,
             hosts,
             ports: 5000,
             seed: impairment.seed,
@@ -147,6 +150,7 @@ impl World {
             client.core.handle_departure(&told, link, id, at);
         }
         while let Some(packet) = self.network.arrival(now) {
+            self.packets = hash_of(self.packets, &packet.bytes);
             let true_time = self.true_time();
             if let Some(host) = self.hosts.iter_mut().find(|host| host.address == packet.to) {
                 host.receive(now, true_time, packet.from, &packet.bytes);
@@ -241,6 +245,17 @@ fn send_of(host: &mut Host, network: &mut Network, now: Instant) {
     while let Some((to, bytes)) = host.poll_transmit(now) {
         network.from_server(now, host.address, to, &bytes);
     }
+}
+
+/// FNV-1a of both.
+fn hash_of(before: u64, bytes: &[u8]) -> u64 {
+    let all = before
+        .to_le_bytes()
+        .into_iter()
+        .chain(bytes.iter().copied());
+    all.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Linux's number.

@@ -72,7 +72,7 @@ impl ServerSecret {
         Arc::new(hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&key))
     }
 
-    fn derive<const N: usize>(&self, purpose: &[&[u8]]) -> [u8; N] {
+    pub(crate) fn derive<const N: usize>(&self, purpose: &[&[u8]]) -> [u8; N] {
         struct Length(usize);
         impl hkdf::KeyType for Length {
             fn len(&self) -> usize {

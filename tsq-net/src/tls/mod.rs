@@ -4,9 +4,10 @@ mod issued;
 mod tickets;
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn_proto::{ClientConfig, ServerConfig};
+use quinn_proto::{ClientConfig, ServerConfig, TimeSource};
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::ServerCertVerifier;
@@ -46,13 +47,12 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// What TLS would otherwise take from the host by itself.
 ///
-/// The exchange of keys is not in it: `ring` draws those keys itself. They change what packets hold, never how many
-/// there are or how long.
+/// `ring` draws the keys of an exchange itself ([`CryptoProvider::kx_groups`]).
 #[derive(Clone, Debug)]
 pub struct Ambient {
     /// Cryptography, and chance ([`CryptoProvider::secure_random`]).
     pub provider: Arc<CryptoProvider>,
-    /// The time, for the dates of certificates and the age of tickets.
+    /// The time, for the dates of certificates and the age of tickets and tokens.
     pub time: Arc<dyn TimeProvider>,
 }
 
@@ -127,6 +127,7 @@ pub fn server_under(
     role: Role,
     issued: &Issued,
 ) -> Result<ServerConfig, rustls::Error> {
+    let time = Arc::new(TokenTime(Arc::clone(&ambient.time)));
     let mut tls = rustls::ServerConfig::builder_with_details(ambient.provider, ambient.time)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(clients)
@@ -141,6 +142,7 @@ pub fn server_under(
     let quic = QuicServerConfig::with_initial(Arc::new(tls), initial_suite())
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut config = ServerConfig::with_crypto(Arc::new(quic));
+    config.time_source(time);
     config.transport_config(transport(role));
     Ok(config)
 }
@@ -217,6 +219,16 @@ pub fn quic_client(tls: rustls::ClientConfig) -> Result<ClientConfig, rustls::Er
     let mut config = ClientConfig::new(Arc::new(quic));
     config.transport_config(transport(Role::Client));
     Ok(config)
+}
+
+/// TLS's time, for the age of QUIC's address tokens.
+struct TokenTime(Arc<dyn TimeProvider>);
+
+impl TimeSource for TokenTime {
+    fn now(&self) -> SystemTime {
+        let seconds = self.0.current_time().map_or(0, |time| time.as_secs());
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
 }
 
 /// Has no certificate to show.
