@@ -59,3 +59,4 @@ pub use trust::{
     ClientIdentity, Dates, FoundSlot, IdentityError, Server, Trust, TrustError, TrustRefusal,
     TrustState,
 };
+pub use tsq_x509::Pin;
