@@ -1,9 +1,6 @@
 //! What one-shot clients say of this machine's clock, and whether the truth lay within the error they claim.
 
-use std::time::Duration;
-
-use tsq_interop::Impairment;
-
+use crate::accuracy::RELAYED;
 use crate::paths::{self, Limits, Path, Way};
 use crate::relay::OwnError;
 use crate::section::{Better, Figure, Section};
@@ -72,16 +69,3 @@ fn relayed_note() -> String {
         RELAYED.loss_percent_each_way
     )
 }
-
-/// As in the section on accuracy.
-const RELAYED: Impairment = Impairment {
-    delay_each_way: Duration::from_millis(10),
-    more_on_the_way_back: Duration::ZERO,
-    jitter: Duration::from_millis(2),
-    bottleneck: None,
-    loss_percent_each_way: 1.0,
-    reorder_percent: 0.0,
-    corrupt_percent: 0.0,
-    rebind_after: None,
-    seed: 0,
-};

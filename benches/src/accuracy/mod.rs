@@ -145,8 +145,8 @@ const SPACING: Duration = Duration::from_millis(1);
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-/// 20 ms of round trip and more.
-const RELAYED: Impairment = Impairment {
+/// 20 ms of round trip and more; also where bounds are put to the test.
+pub(crate) const RELAYED: Impairment = Impairment {
     delay_each_way: Duration::from_millis(10),
     more_on_the_way_back: Duration::ZERO,
     jitter: Duration::from_millis(2),
