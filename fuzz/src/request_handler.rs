@@ -6,8 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use tsq_proto::{Answer, ErrorCode, FollowUp, HostTime, Nonce, Request, Response};
 use tsq_server::answer::{Earlier, MAX_ANSWER, Refused, answer, error};
-use tsq_server::newest::Newest;
-use tsq_server::own_clock::{Overrides, OwnClock, Shared};
+use tsq_server::own_clock::{Overrides, OwnClock};
 use tsq_server::teller::Teller;
 
 use crate::elements::elements;
@@ -24,14 +23,21 @@ pub fn check(input: &[u8]) {
     };
     let server = &servers()[usize::from(choice) % servers().len()];
     let mut out = [0; MAX_ANSWER];
-    match answer(request, T2, &server.teller, nothing_earlier, &mut out) {
+    match answer(
+        request,
+        T2,
+        &server.teller,
+        nothing_earlier,
+        &|| T3,
+        &mut out,
+    ) {
         Ok(answer) => answer_is_right(server, request, answer.bytes),
         Err(refused) => refusal_is_right(server, request, &refused),
     }
 }
 
 /// No departures to tell: each would be one more value that the request's own asked for.
-pub(crate) fn nothing_earlier() -> Earlier {
+fn nothing_earlier() -> Earlier {
     let none = FollowUp {
         nonce: Nonce::new([0; 16]),
         departure: T2.to_ntp(),
@@ -61,7 +67,7 @@ fn answer_is_right(server: &Server, request: &[u8], answer: &[u8]) {
     let response = Response::decode(answer).expect("a client can read it");
     assert_eq!(response.nonce().as_bytes(), elements(request)[0].1);
     assert_eq!(response.receive_timestamp(), T2.to_ntp());
-    assert!(response.send_timestamp().resolve(T2) >= response.receive_timestamp().resolve(T2));
+    assert!(response.send_timestamp() == T3.to_ntp());
     assert!(!response.precision() || answer.len() == request.len());
     assert_eq!(response.signature().is_some(), asks(252));
     if asks(252) {
@@ -142,15 +148,14 @@ fn server(key: Option<&'static Key>, synchronised: bool, annotations: &[(&str, &
         vouched: synchronised,
         ..Overrides::default()
     };
-    let clock = Shared::new(OwnClock::picture(None, None, &overrides));
+    let clock = OwnClock::picture(None, None, &overrides);
     let keys = key.map_or_else(Arc::default, |key| Arc::clone(&key.signing));
-    let annotations = annotations
+    let annotations: Vec<_> = annotations
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     Server {
-        teller: Teller::new(clock, Newest::holding(keys), annotations)
-            .expect("these annotations fit"),
+        teller: Teller::new(&clock, keys, &annotations, T2).expect("these annotations fit"),
         synchronised,
         key,
     }
@@ -158,5 +163,5 @@ fn server(key: Option<&'static Key>, synchronised: bool, annotations: &[(&str, &
 
 const ANNOTATIONS: [(&str, &str); 2] = [("site", "us-east"), ("region", "us")];
 
-/// Before now: T3 is the real clock's.
 const T2: HostTime = HostTime::from_unix_nanos(1_760_000_000_123_456_789);
+const T3: HostTime = HostTime::from_unix_nanos(1_760_000_000_123_499_999);

@@ -1,11 +1,11 @@
 //! From a request's bytes to its answer's.
 
-use tsq_net::now;
 use tsq_proto::{
     AnswerRefused, ErrorCode, FollowUp, HostTime, Nonce, Prepared, Request, error_answer,
 };
 
 use crate::teller::Teller;
+use crate::wall_clock::WallClock;
 
 /// The longest answer: what fits the smallest datagram QUIC guarantees.
 pub const MAX_ANSWER: usize = 1200;
@@ -31,7 +31,7 @@ pub struct Answered<'b> {
 /// Follow-ups to tell, and how many of them.
 pub type Earlier = ([FollowUp; FollowUp::MAX_TOLD], usize);
 
-/// Answers `request`, which arrived at `t2`, in at most `out.len()` bytes; T3 is stamped as the last thing (but for a
+/// Answers `request`, which arrived at `t2`, in at most `out.len()` bytes; T3 is read off `clock` as the last thing (but for a
 /// signature over it). `earlier` is called if the client asks when earlier answers left.
 ///
 /// # Errors
@@ -42,6 +42,7 @@ pub fn answer<'b>(
     t2: HostTime,
     teller: &Teller,
     earlier: impl FnOnce() -> Earlier,
+    clock: &impl WallClock,
     out: &'b mut [u8],
 ) -> Result<Answered<'b>, Refused> {
     // tsq: M2
@@ -71,7 +72,7 @@ pub fn answer<'b>(
         Prepared::answer(&request, t2, out)
     };
     // tsq: E1
-    let len = prepared.map_err(refused)?.stamp(now()).len();
+    let len = prepared.map_err(refused)?.stamp(clock.read()).len();
     Ok(Answered {
         bytes: &out[..len],
         follow_up,

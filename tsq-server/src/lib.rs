@@ -4,9 +4,13 @@
 //! [`certificate`] is loaded or made, each address ([`listen`]) gets [`shards`]: a [`service`] for each core on a
 //! thread of its own; a signal ends them ([`signals`], [`run`]). One request goes through
 //!
-//! 1. [`service`]: the packet with its kernel time goes into the engine, messages come out;
-//! 2. [`streams`], for messages on streams: when is a request complete?
-//! 3. [`answer`]: the answer's bytes, with what [`teller`] has ready to be told, T3 stamped last.
+//! 1. [`service`]: the packet with its kernel time comes out of the socket;
+//! 2. [`responder`]: it goes into the engine, messages come out;
+//! 3. [`streams`], for messages on streams: when is a request complete?
+//! 4. [`answer`]: the answer's bytes, with what [`teller`] has ready to be told, T3 stamped last.
+//!
+//! The [`responder`] and what it is made of open no socket, read no clock that is not handed to them, and draw no
+//! randomness: whoever serves in another way, or under a pretend clock, drives it himself, as [`service`] does.
 //!
 //! [`departures`] notes when answers left, for clients that ask to be told.
 //! A new process may replace one that serves ([`take_over`]).
@@ -38,6 +42,7 @@ pub mod newest;
 pub mod notify;
 pub mod own_clock;
 pub mod reload;
+pub mod responder;
 pub mod rules;
 pub mod run;
 pub mod sandbox;
@@ -50,3 +55,5 @@ pub mod streams;
 pub mod supervise;
 pub mod take_over;
 pub mod teller;
+pub mod telling;
+pub mod wall_clock;

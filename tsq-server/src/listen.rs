@@ -3,16 +3,19 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tsq_net::{Engine, Group, ServerConfig, ServerSecret, Socket};
 
 use crate::certificate::Clients;
 use crate::limits::{Limits, Shared};
+use crate::responder::Responder;
 use crate::rules::Rules;
 use crate::service::Service;
 use crate::signals::Signals;
 use crate::take_over::{HandedOver, Keeper, Offer};
-use crate::teller::Teller;
+use crate::telling::Telling;
+use crate::wall_clock::HostClock;
 
 /// What is the same for every shard of every address.
 pub struct Served {
@@ -21,7 +24,7 @@ pub struct Served {
     /// Keys of ours.
     pub secret: ServerSecret,
     /// What answers say.
-    pub teller: Teller,
+    pub telling: Telling,
     /// Whom to serve.
     pub rules: Arc<Rules>,
     /// Whose certificates count; None where none is asked for.
@@ -125,11 +128,12 @@ impl Served {
 
     /// One of `count` shards of an address.
     fn service(&self, socket: Socket, engine: Engine, count: usize) -> io::Result<Service> {
-        let service = Service::new(socket, engine, self.teller.clone())?;
-        Ok(service
+        let (now, shared) = (Instant::now(), Arc::clone(&self.shared));
+        let responder = Responder::new(now, engine, self.telling.teller(), HostClock)
             .with_rules(Arc::clone(&self.rules))
             .judging(self.clients.clone())
-            .limited(&self.limits, count, Arc::clone(&self.shared)))
+            .limited(now, &self.limits, count, shared);
+        Ok(Service::new(socket, responder)?.following(self.telling.clone()))
     }
 
     fn listener(&self, source: Source) -> Listener {

@@ -13,7 +13,7 @@ use tsq_proto::EncodeError;
 use crate::activation;
 use crate::config::Loaded;
 use crate::counts::Counts;
-use crate::limits::Shared;
+use crate::limits::{Seed, Shared};
 use crate::listen::{self, Listener, Served};
 use crate::log::Log;
 use crate::metrics::{Memory, Metrics, Responder, Sources, Started};
@@ -27,7 +27,7 @@ use crate::shards;
 use crate::signals::Signals;
 use crate::supervise::supervise;
 use crate::take_over::{self, HandedOver, Offer};
-use crate::teller::Teller;
+use crate::telling::Telling;
 
 /// Why the server ended, other than by request.
 #[derive(Debug)]
@@ -206,21 +206,22 @@ fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {
              run chrony, or vouch for the clock with --serve-unsynchronised"
         );
     }
-    let teller = Teller::new(
+    let telling = Telling::new(
         watch.shared(),
         Arc::clone(&reload.keys),
         settings.annotations.into(),
+        tsq_net::now(),
     )
     .map_err(RunError::Annotation)?;
     let served = Served {
         config: Arc::new(config),
         secret,
-        teller,
+        telling,
         rules: Arc::new(settings.rules),
         clients: reload.clients(),
         threads: settings.threads,
         limits: settings.limits,
-        shared: Arc::new(Shared::new(&settings.limits)),
+        shared: Arc::new(Shared::new(&settings.limits, Seed::random())),
     };
     let taking_over = offers.iter().any(Option::is_some);
     let (listeners, services) = addresses(&served, &settings.listen, passed, &mut offers)?;

@@ -172,7 +172,12 @@ mod tests {
             };
             let certified = tsq_net::tls::certified_key(chain, private).unwrap();
             let config = tsq_net::tls::server(certified, role).unwrap();
-            Service::bind("127.0.0.1:0".parse().unwrap(), config, Teller::vouching()).unwrap()
+            Service::bind(
+                "127.0.0.1:0".parse().unwrap(),
+                config,
+                Teller::vouching(tsq_net::now()),
+            )
+            .unwrap()
         };
         let signals = Signals::none().unwrap();
         let mut serving = start(vec![service()], &signals).unwrap();

@@ -44,7 +44,7 @@ fn answering_a_datagram_allocates_nothing_of_ours() {
     let service = Service::bind(
         (Ipv4Addr::LOCALHOST, 0).into(),
         config(),
-        Teller::vouching(),
+        Teller::vouching(tsq_net::now()),
     );
     let service = service.unwrap();
     let (address, stopper) = (service.address(), service.stopper());

@@ -11,10 +11,12 @@ use tsq_net::{
     Batch, CloseReason, ConnId, Engine, Event, Role, SendOptions, ServerConfig, ServerSecret,
     Shard, Socket, Stamp, tls, wait,
 };
-use tsq_server::limits::{Limits, Shared};
+use tsq_server::limits::{Limits, Seed, Shared};
 use tsq_server::listen::Served;
+use tsq_server::newest::Newest;
+use tsq_server::own_clock::{self, Overrides, OwnClock};
 use tsq_server::rules::Rules;
-use tsq_server::teller::Teller;
+use tsq_server::telling::Telling;
 
 /// Far beyond what any machine needs.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -28,11 +30,11 @@ fn reset_of_one_address_ends_no_connection_of_another() {
         clients: None,
         config: Arc::clone(&config),
         secret: secret.clone(),
-        teller: Teller::vouching(),
+        telling: telling(),
         rules: Arc::<Rules>::default(),
         threads: 1,
         limits,
-        shared: Arc::new(Shared::new(&limits)),
+        shared: Arc::new(Shared::new(&limits, Seed::random())),
     };
     let any = (Ipv4Addr::LOCALHOST, 0).into();
     let (mut addresses, mut running) = (Vec::new(), Vec::new());
@@ -67,6 +69,17 @@ fn reset_of_one_address_ends_no_connection_of_another() {
         stopper.stop();
         thread.join().unwrap().unwrap();
     }
+}
+
+/// Vouches for the clock.
+fn telling() -> Telling {
+    let overrides = Overrides {
+        vouched: true,
+        ..Overrides::default()
+    };
+    let clock = own_clock::Shared::new(OwnClock::picture(None, None, &overrides));
+    let keys = Newest::holding(Arc::default());
+    Telling::new(clock, keys, Arc::default(), tsq_net::now()).unwrap()
 }
 
 /// What comes back, however often it takes.

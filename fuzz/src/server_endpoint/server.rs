@@ -1,43 +1,75 @@
-//! The server: engine, streams and answers, put together as `tsq_server::service` does it around a socket.
+//! The server under test: its responder, and what is watched around it.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::PrivateKeyDer;
-use tsq_net::{Engine, Event, Role, ServerConfig, Stamp, tls};
-use tsq_proto::ErrorCode;
-use tsq_server::answer::{self, MAX_ANSWER, Refused};
-use tsq_server::streams::{Complete, Due, Key, Known, Progress, Streams};
+use tsq_net::{Departure, Engine, Outgoing, Role, ServerConfig, Stamp, tls};
+use tsq_proto::HostTime;
+use tsq_server::limits::{Limits, Seed, Shared};
+use tsq_server::responder::{Link, Responder};
 use tsq_server::teller::Teller;
-
-use crate::request_handler::nothing_earlier;
 
 use super::limits::{PACKETS_AT_ONCE, RESPONSES, STREAMS, Traffic};
 
 pub(crate) struct Server {
-    engine: Engine,
-    streams: Streams,
-    teller: Teller,
+    responder: Responder<fn() -> HostTime>,
     traffic: Traffic,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        static CONFIG: OnceLock<ServerConfig> = OnceLock::new();
-        Self {
-            engine: Engine::server(CONFIG.get_or_init(config).clone()),
-            streams: Streams::new(STREAMS),
-            teller: Teller::vouching(),
-            traffic: Traffic::default(),
-        }
-    }
 }
 
 /// A packet and where it goes or came from.
 pub(crate) type Packet = (SocketAddr, Vec<u8>);
 
+/// What the server sends at one moment.
+struct Sent<'a> {
+    traffic: &'a mut Traffic,
+    packets: Vec<Packet>,
+    /// Of these, answers that belong to no connection.
+    stateless: usize,
+}
+
+impl Link for Sent<'_> {
+    type Error = Infallible;
+
+    fn send(&mut self, packet: &Outgoing, bytes: &[u8], _: bool) -> Result<Departure, Infallible> {
+        self.traffic.sent(packet.remote, bytes.len());
+        self.stateless += usize::from(packet.conn.is_none());
+        self.packets.push((packet.remote, bytes.to_vec()));
+        assert!(
+            self.packets.len() < PACKETS_AT_ONCE,
+            "the server sends without end"
+        );
+        Ok(Departure {
+            id: None,
+            before: clock(),
+        })
+    }
+}
+
 impl Server {
+    pub(crate) fn new(now: Instant) -> Self {
+        static CONFIG: OnceLock<ServerConfig> = OnceLock::new();
+        let engine = Engine::server(CONFIG.get_or_init(config).clone());
+        let limits = Limits {
+            streams: STREAMS,
+            ..Limits::NONE
+        };
+        let shared = Shared::new(&limits, Seed::new(0)).into();
+        let responder = Responder::new(
+            now,
+            engine,
+            Teller::vouching(clock()),
+            clock as fn() -> HostTime,
+        )
+        .limited(now, &limits, 1, shared);
+        Self {
+            responder,
+            traffic: Traffic::default(),
+        }
+    }
+
     /// What the server sends on one packet. `genuine`: it came from a real client.
     pub(crate) fn packet(
         &mut self,
@@ -48,7 +80,7 @@ impl Server {
         genuine: bool,
     ) -> Vec<Packet> {
         self.take_in(now, from, packet, stamp, genuine);
-        self.act(now)
+        self.sent(now).0
     }
 
     /// The same with a packet that comes many times before anything is sent.
@@ -63,49 +95,28 @@ impl Server {
         for _ in 0..count {
             self.take_in(now, from, packet, stamp, false);
         }
-        let mut buffer = Vec::new();
-        let mut sent = Vec::new();
-        let mut stateless = 0;
-        while let Some(out) = self.engine.poll_transmit(now, &mut buffer) {
-            stateless += usize::from(out.conn.is_none());
-            self.traffic.sent(out.remote, buffer.len());
-            sent.push((out.remote, buffer.clone()));
-        }
+        let (packets, stateless) = self.sent(now);
         assert!(
             stateless <= RESPONSES,
             "{stateless} stateless answers were kept"
         );
-        sent.append(&mut self.act(now));
-        sent
+        packets
     }
 
     /// What the server sends because time has passed.
     pub(crate) fn timeout(&mut self, now: Instant) -> Vec<Packet> {
-        self.engine.handle_timeout(now);
-        let mut sent = self.act(now);
-        while let Some((key, due)) = self.streams.expire(now) {
-            match due {
-                Due::Answer(request) => self.answer_stream(key, &request),
-                Due::GiveUp => self.give_up(key),
-                Due::Stop => self.engine.stop_stream(key.0, key.1),
-            }
-            sent.append(&mut self.flush(now));
-        }
-        self.within_limits();
-        sent
+        self.responder.handle_timeout(now);
+        self.sent(now).0
     }
 
     pub(crate) fn due(&self) -> Option<Instant> {
-        [self.engine.poll_timeout(), self.streams.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        self.responder.poll_timeout()
     }
 
     /// Nothing may be left of anybody.
     pub(crate) fn is_forgetful(&self) {
-        assert_eq!(self.engine.connections(), 0, "connections are left");
-        assert_eq!(self.streams.waiting(), 0, "streams are left");
+        assert_eq!(self.responder.connections(), 0, "connections are left");
+        assert_eq!(self.responder.open_streams(), 0, "streams are left");
     }
 
     fn take_in(
@@ -117,117 +128,45 @@ impl Server {
         genuine: bool,
     ) {
         self.traffic.received(from, packet.len(), genuine);
-        self.engine.handle_packet(now, from, None, packet, stamp);
+        let packet = tsq_net::Packet {
+            bytes: packet,
+            remote: from,
+            local_ip: None,
+            stamp,
+        };
+        self.responder.handle_packet(now, &packet);
     }
 
-    fn act(&mut self, now: Instant) -> Vec<Packet> {
-        let mut sent = Vec::new();
-        while let Some(event) = self.engine.poll_event() {
-            self.event(now, event);
-            sent.append(&mut self.flush(now));
-        }
-        sent.append(&mut self.flush(now));
+    /// Lets it send what it has to; and how much of that belongs to no connection.
+    fn sent(&mut self, now: Instant) -> (Vec<Packet>, usize) {
+        let mut sent = Sent {
+            traffic: &mut self.traffic,
+            packets: Vec::new(),
+            stateless: 0,
+        };
+        self.responder.transmit(now, &mut sent);
+        let (packets, stateless) = (sent.packets, sent.stateless);
         self.within_limits();
-        sent
-    }
-
-    fn event(&mut self, now: Instant, event: Event) {
-        match event {
-            Event::Datagram { conn, data, stamp } => {
-                let mut out = [0; MAX_ANSWER];
-                let answer =
-                    answer::answer(&data, stamp.time, &self.teller, nothing_earlier, &mut out);
-                if let Ok(answer) = answer {
-                    // The client may take no datagrams, or only short ones.
-                    let _ = self.engine.send_datagram(conn, answer.bytes);
-                }
-            }
-            Event::Stream {
-                conn,
-                stream,
-                data,
-                finished,
-                stamp,
-            } => {
-                let key = (conn, stream);
-                match self.streams.receive(now, key, &data, finished, stamp.time) {
-                    Progress::Complete(request) => self.answer_stream(key, &request),
-                    Progress::Nothing => {}
-                    Progress::TooLong => {
-                        self.refuse_stream(key, &too_long());
-                        self.engine.stop_stream(conn, stream);
-                    }
-                    Progress::Excess => self.engine.stop_stream(conn, stream),
-                }
-            }
-            Event::StreamAborted { conn, stream, .. } => self.aborted((conn, stream)),
-            Event::Connected { .. } | Event::Forgotten { .. } => {}
-            Event::Closed { conn, .. } => self.streams.forget_connection(conn),
-        }
-    }
-
-    fn answer_stream(&mut self, key: Key, request: &Complete) {
-        let mut out = [0; MAX_ANSWER];
-        let answer = answer::answer(
-            &request.bytes,
-            request.arrived,
-            &self.teller,
-            nothing_earlier,
-            &mut out,
-        );
-        match answer {
-            Ok(answer) => {
-                // The client may have given up.
-                let _ = self.engine.send_stream(key.0, key.1, answer.bytes, true);
-            }
-            Err(refused) => self.refuse_stream(key, &refused),
-        }
-    }
-
-    fn refuse_stream(&mut self, key: Key, refused: &Refused) {
-        let mut out = [0; MAX_ANSWER];
-        // The client may have given up.
-        let _ = self
-            .engine
-            .send_stream(key.0, key.1, answer::error(refused, &mut out), true);
-    }
-
-    fn aborted(&mut self, key: Key) {
-        if self.streams.forget(key) != Known::Answered {
-            self.engine.reset_stream(key.0, key.1);
-        }
-        self.engine.stop_stream(key.0, key.1);
-    }
-
-    fn give_up(&mut self, key: Key) {
-        self.streams.forget(key);
-        self.engine.reset_stream(key.0, key.1);
-        self.engine.stop_stream(key.0, key.1);
-    }
-
-    fn flush(&mut self, now: Instant) -> Vec<Packet> {
-        let mut buffer = Vec::new();
-        let mut sent = Vec::new();
-        while let Some(out) = self.engine.poll_transmit(now, &mut buffer) {
-            self.traffic.sent(out.remote, buffer.len());
-            sent.push((out.remote, buffer.clone()));
-            assert!(sent.len() < PACKETS_AT_ONCE, "the server sends without end");
-        }
-        sent
+        (packets, stateless)
     }
 
     fn within_limits(&self) {
-        let connections = self.engine.connections();
+        let connections = self.responder.connections();
         assert!(
             connections <= self.traffic.connections_allowed(),
             "{connections} connections"
         );
-        let waiting = self.streams.waiting();
+        let waiting = self.responder.open_streams();
         assert!(
             waiting <= connections * usize::from(STREAMS),
             "{waiting} streams wait on {connections} connections"
         );
     }
+}
+
+/// The time that is served stands still: nobody here reads it.
+fn clock() -> HostTime {
+    HostTime::from_unix_nanos(1_760_000_000_000_000_000)
 }
 
 /// How long the server remembers a silent client.
@@ -243,11 +182,4 @@ fn config() -> ServerConfig {
         buffer: 16 * 1024,
     };
     tls::server(certified, role).expect("a configuration that works")
-}
-
-fn too_long() -> Refused {
-    Refused {
-        code: ErrorCode::Malformed,
-        reason: "the request is too long".into(),
-    }
 }

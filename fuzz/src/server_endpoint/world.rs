@@ -36,7 +36,7 @@ impl Default for World {
         Self {
             start: now,
             now,
-            server: Server::default(),
+            server: Server::new(now),
             clients: Vec::new(),
             to_server: VecDeque::new(),
             to_clients: VecDeque::new(),

@@ -121,8 +121,12 @@ impl LocalServer {
             buffer: 16 * 1024,
         };
         let config = tls::server(certificate, role).map_err(|error| failed(&error))?;
-        let service = Service::bind((Ipv4Addr::LOCALHOST, 0).into(), config, Teller::vouching())
-            .map_err(internal)?;
+        let service = Service::bind(
+            (Ipv4Addr::LOCALHOST, 0).into(),
+            config,
+            Teller::vouching(tsq_net::now()),
+        )
+        .map_err(internal)?;
         let (address, stopper) = (service.address(), service.stopper());
         let thread = std::thread::Builder::new()
             .name("self-test server".into())

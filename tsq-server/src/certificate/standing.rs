@@ -32,11 +32,11 @@ impl Standing {
         }
     }
 
-    /// Whether a client that has shown `chain` may be served now.
-    pub fn counts(&self, chain: &[CertificateDer<'_>]) -> bool {
+    /// Whether a client that has shown `chain` may be served at `now`.
+    pub fn counts(&self, chain: &[CertificateDer<'_>], now: impl FnOnce() -> UnixTime) -> bool {
         self.clients
             .as_ref()
-            .is_none_or(|clients| clients.take(chain, UnixTime::now()))
+            .is_none_or(|clients| clients.take(chain, now()))
     }
 
     /// Has the connections `there_are` judged again if other authorities count than before. Costs one comparison

@@ -72,14 +72,14 @@ impl Gate {
         let one = limits.connection_rate;
         Self {
             limits: *limits,
-            shared,
             counters,
             start: now,
             handshakes: share(limits.handshake_rate),
             refusals: (Rate::new(REFUSALS, REFUSALS), Bucket::default()),
             connection_rate: (one > 0).then(|| Rate::new(one, one)),
             requests: (limits.request_rate > 0).then(|| share(limits.request_rate)),
-            leak: Leak::new(),
+            leak: Leak::seeded(shared.seeds.draw()),
+            shared,
             accounts: Vec::new(),
             deadlines: VecDeque::new(),
             leaked: false,

@@ -1,7 +1,5 @@
 //! A hole in every limit but the hard ones, so that nobody can be locked out for good.
 
-use std::hash::{BuildHasher, RandomState};
-
 /// Lets one in sixteen through, at random: who fills a limit up in somebody's name cannot know which.
 #[derive(Debug)]
 pub struct Leak {
@@ -9,12 +7,7 @@ pub struct Leak {
 }
 
 impl Leak {
-    /// A leak that nobody outside can predict.
-    pub fn new() -> Self {
-        Self::seeded(RandomState::new().hash_one(0))
-    }
-
-    /// A leak that does the same each time, for tests.
+    /// A leak that does the same each time for the same seed: one that nobody outside knows.
     pub fn seeded(seed: u64) -> Self {
         Self { state: seed }
     }
@@ -27,12 +20,6 @@ impl Leak {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) >> 60 == 0
-    }
-}
-
-impl Default for Leak {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -19,6 +19,7 @@ mod gate;
 mod leak;
 mod memory;
 mod prefixes;
+mod seed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -32,6 +33,8 @@ pub use gate::Gate;
 pub use leak::Leak;
 pub use memory::{MemoryBound, SHARE};
 pub use prefixes::{Network, PerNetwork, Prefixes};
+pub use seed::Seed;
+use seed::Seeds;
 
 /// The limits of a server, all its shards together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,16 +109,18 @@ pub struct Shared {
     half_open: AtomicU32,
     prefixes: Prefixes,
     spare: Arc<Spare>,
+    seeds: Seeds,
 }
 
 impl Shared {
-    /// Nothing yet, of a server with these limits.
-    pub fn new(limits: &Limits) -> Self {
+    /// Nothing yet, of a server with these limits; `seed` decides what they leave to chance.
+    pub fn new(limits: &Limits, seed: Seed) -> Self {
         Self {
             connections: AtomicU32::new(0),
             half_open: AtomicU32::new(0),
-            prefixes: Prefixes::new(&limits.per_network, limits.connections),
+            prefixes: Prefixes::new(&limits.per_network, limits.connections, seed),
             spare: Arc::new(Spare::new(limits.spare_memory)),
+            seeds: Seeds::new(seed),
         }
     }
 

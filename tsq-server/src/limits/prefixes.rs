@@ -1,8 +1,9 @@
 //! How many connections each network has, in a table that never grows.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::seed::{Seed, hash_of};
 
 /// Counts connections by network: an IPv4 address, and an IPv6 /64, /56 and /48. Never by port.
 ///
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[derive(Debug)]
 pub struct Prefixes {
     levels: [Level; 4],
-    hash: RandomState,
+    seed: Seed,
 }
 
 /// A kind of network.
@@ -51,8 +52,9 @@ struct Level {
 }
 
 impl Prefixes {
-    /// Counters for `limits`, when there can be at most `connections` in all.
-    pub fn new(limits: &PerNetwork, connections: u32) -> Self {
+    /// Counters for `limits`, when there can be at most `connections` in all; which networks share a cell
+    /// follows from `seed`.
+    pub fn new(limits: &PerNetwork, connections: u32, seed: Seed) -> Self {
         let level = |limit: u32| Level {
             limit,
             rows: (0..width(limit, connections))
@@ -66,7 +68,7 @@ impl Prefixes {
                 level(limits.v6_56),
                 level(limits.v6_48),
             ],
-            hash: RandomState::new(),
+            seed,
         }
     }
 
@@ -108,7 +110,7 @@ impl Prefixes {
 
     fn cells(&self, network: Network, prefix: u64) -> impl Iterator<Item = &AtomicU32> {
         let rows = &self.levels[network as usize].rows;
-        let hash = self.hash.hash_one((network as u8, prefix));
+        let hash = hash_of((self.seed, network as u8, prefix));
         (0..ROWS).map(move |row| {
             // Widths are powers of two up to 2^16, so each row has bits of its own.
             let column = (hash >> (16 * row)) as usize & (rows.len() - 1);
@@ -163,7 +165,7 @@ mod tests {
 
     #[test]
     fn one_more_than_the_limit_is_full_and_one_less_is_not() {
-        let prefixes = Prefixes::new(&LIMITS, 100);
+        let prefixes = Prefixes::new(&LIMITS, 100, Seed::random());
         for _ in 0..3 {
             assert_eq!(prefixes.full(ip("192.0.2.1")), None);
             prefixes.add(ip("192.0.2.1"));
@@ -177,7 +179,7 @@ mod tests {
 
     #[test]
     fn wider_networks_have_limits_of_their_own() {
-        let prefixes = Prefixes::new(&LIMITS, 100);
+        let prefixes = Prefixes::new(&LIMITS, 100, Seed::random());
         for link in ["2001:db8:0:1::1", "2001:db8:0:1::2"] {
             prefixes.add(ip(link));
         }
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn table_has_one_size_whatever_is_counted() {
-        let prefixes = Prefixes::new(&LIMITS, 20_000);
+        let prefixes = Prefixes::new(&LIMITS, 20_000, Seed::random());
         let size = |prefixes: &Prefixes| -> usize {
             prefixes.levels.iter().map(|level| level.rows.len()).sum()
         };
@@ -213,7 +215,7 @@ mod tests {
         /// A count is never too small; and when all are gone it is nothing.
         #[test]
         fn nobody_gets_past_the_limit(addresses in prop::collection::vec(0_u8..20, 1..200)) {
-            let prefixes = Prefixes::new(&LIMITS, 200);
+            let prefixes = Prefixes::new(&LIMITS, 200, Seed::random());
             let mut exact: HashMap<u8, u32> = HashMap::new();
             for &n in &addresses {
                 let count = exact.entry(n).or_default();

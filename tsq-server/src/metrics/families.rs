@@ -261,7 +261,7 @@ pub(super) mod tests {
     use super::super::{Memory, Metrics, Started};
     use super::*;
     use crate::certificate::{self, Certificate, Identities};
-    use crate::limits::{Limits, Shared};
+    use crate::limits::{Limits, Seed, Shared};
     use crate::log::Lost;
     use crate::newest::Newest;
     use crate::own_clock::Overrides;
@@ -282,7 +282,7 @@ pub(super) mod tests {
         };
         Metrics::new(Sources {
             shards: vec![Arc::new(one), Arc::new(other)],
-            shared: Arc::new(Shared::new(&Limits::NONE)),
+            shared: Arc::new(Shared::new(&Limits::NONE, Seed::new(0))),
             issued: Issued::default(),
             clock: Newest::new(OwnClock::picture(None, None, &overrides)),
             memory: Memory::own(),

@@ -12,7 +12,7 @@ use tsq_net::{
 use tsq_proto::{FollowUp, Nonce};
 use tsq_server::answer::{self, Earlier, MAX_ANSWER};
 use tsq_server::counts::Counters;
-use tsq_server::limits::{Gate, Limits, SHARE, Shared};
+use tsq_server::limits::{Gate, Limits, SHARE, Seed, Shared};
 use tsq_server::teller::Teller;
 
 /// A packet and where it goes.
@@ -38,7 +38,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(limits: Limits, role: Role, now: Instant) -> Self {
-        let shared = Arc::new(Shared::new(&limits));
+        let shared = Arc::new(Shared::new(&limits, Seed::random()));
         let counters = Arc::<Counters>::default();
         let gate = Gate::new(&limits, 1, Arc::clone(&shared), Arc::clone(&counters), now);
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -56,7 +56,7 @@ impl Server {
             counters,
             shared,
             gate,
-            teller: Teller::vouching(),
+            teller: Teller::vouching(host_now()),
             limits,
             held: 0,
             peak: 0,
@@ -123,7 +123,14 @@ impl Server {
             Event::Datagram { conn, data, stamp } => {
                 if self.gate.request(now, conn) {
                     let mut out = [0; MAX_ANSWER];
-                    let answer = answer::answer(&data, stamp.time, &self.teller, nothing, &mut out);
+                    let answer = answer::answer(
+                        &data,
+                        stamp.time,
+                        &self.teller,
+                        nothing,
+                        &host_now,
+                        &mut out,
+                    );
                     if let Ok(answer) = answer {
                         let _ = self.engine.send_datagram(conn, answer.bytes);
                     }
@@ -137,7 +144,14 @@ impl Server {
                 stamp,
             } => {
                 let mut out = [0; MAX_ANSWER];
-                let answer = answer::answer(&data, stamp.time, &self.teller, nothing, &mut out);
+                let answer = answer::answer(
+                    &data,
+                    stamp.time,
+                    &self.teller,
+                    nothing,
+                    &host_now,
+                    &mut out,
+                );
                 if let Ok(answer) = answer {
                     let _ = self.engine.send_stream(conn, stream, answer.bytes, true);
                 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::PerNetwork;
+use crate::limits::{PerNetwork, Seed};
 
 const LIMITS: Limits = Limits {
     connections: 40,
@@ -33,7 +33,7 @@ struct Fixture {
 impl Fixture {
     fn new(limits: Limits) -> Self {
         let now = Instant::now();
-        let shared = Arc::new(Shared::new(&limits));
+        let shared = Arc::new(Shared::new(&limits, Seed::random()));
         let gate = Gate::new(&limits, 1, shared, Arc::default(), now);
         Self { gate, now, next: 0 }
     }
@@ -287,7 +287,7 @@ fn requests_have_a_rate_in_all() {
 
 #[test]
 fn a_shard_has_its_share_of_a_rate() {
-    let shared = Arc::new(Shared::new(&LIMITS));
+    let shared = Arc::new(Shared::new(&LIMITS, Seed::random()));
     let now = Instant::now();
     let gate = Gate::new(&LIMITS, 4, shared, Arc::default(), now);
     assert_eq!(gate.handshakes.0, Rate::new(25, 25));
