@@ -1,7 +1,8 @@
 //! Promises about whole crates, checked where they are written: `tsq-proto` cannot reach a clock or a socket, cores reach
-//! none by themselves, and `unsafe` stays in the two crates that talk to the kernel.
+//! none by themselves, libraries name no option, and `unsafe` stays in the two crates that talk to the kernel.
 
 use crate::cores;
+use crate::flags;
 use tsq_workbench::files;
 use tsq_workbench::process::Failure;
 use tsq_workbench::workspace::{Package, Target, Workspace};
@@ -15,6 +16,7 @@ const PURE: &str = "tsq-proto";
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     let mut findings = no_std(workspace)?;
     findings.extend(cores::findings(workspace)?);
+    findings.extend(flags::findings(workspace)?);
     for package in workspace
         .ours()
         .filter(|package| !MAY_BE_UNSAFE.contains(&package.name.as_str()))
