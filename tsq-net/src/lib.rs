@@ -16,6 +16,8 @@
 //! * [`Trouble`] tells which errors of socket calls pass, and [`Address`] reads addresses with their zones.
 //! * [`tls`] builds the QUIC and TLS configurations both sides use.
 //!
+//! `examples/loopback.rs` is an exchange in one file.
+//!
 //! What this crate does not do: it knows no TSQ message (that is `tsq-proto`), decides nothing
 //! about trust (`tsq-client`) and never sets a clock (`tsq-clock`).
 

@@ -11,6 +11,7 @@
 //!
 //! The [`responder`] and what it is made of open no socket, read no clock that is not handed to them, and draw no
 //! randomness: whoever serves in another way, or under a pretend clock, drives it himself, as [`service`] does.
+//! `examples/embed.rs` serves from within another program.
 //!
 //! [`departures`] notes when answers left, for clients that ask to be told.
 //! A new process may replace one that serves ([`take_over`]).
