@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tsq_proto::{HostTime, Offset};
 
-use crate::{Applied, Clock, ClockError, Moment, Slewing, StateDir, StateError};
+use crate::{
+    Applied, Clock, ClockError, Discipline, KernelState, Moment, Slewing, StateDir, StateError,
+};
 
 /// Steps made in the last [`StepBudget::WINDOW`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,6 +171,15 @@ impl<C: Clock> Clock for Budgeted<C> {
 
     fn pending_slew(&self) -> Result<Offset, ClockError> {
         self.clock.pending_slew()
+    }
+
+    fn state(&self) -> Result<KernelState, ClockError> {
+        self.clock.state()
+    }
+
+    /// Not counted: what it does is slow, and seen before it is much.
+    fn discipline(&mut self, told: &Discipline) -> Result<(), ClockError> {
+        self.clock.discipline(told)
     }
 
     fn may_set(&self) -> Result<(), ClockError> {

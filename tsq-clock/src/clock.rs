@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tsq_proto::{HostTime, Offset};
 
-use crate::{ClockError, Moment};
+use crate::{ClockError, Discipline, KernelState, Moment};
 
 /// A clock that can be read and set.
 ///
@@ -39,7 +39,21 @@ pub trait Clock {
     /// [`ClockError`]; needs no privilege.
     fn pending_slew(&self) -> Result<Offset, ClockError>;
 
-    /// Whether this process may step and slew the clock; changes nothing.
+    /// What the kernel says of the clock, frequency, errors, leap second and TAI included. After a step nobody keeps it any
+    /// more, and the error grows by 500 ppm until somebody [tells](Self::discipline) another.
+    ///
+    /// # Errors
+    /// [`ClockError`]; needs no privilege.
+    fn state(&self) -> Result<KernelState, ClockError>;
+
+    /// Tells the kernel what its keeper knows, all of it at once. The clock goes on from where it is.
+    ///
+    /// # Errors
+    /// [`ClockError::NotDisciplined`] of a clock that was not opened for it, [`ClockError::PastFrequency`], others as for
+    /// [`step`](Self::step). Nothing was changed then, except after [`ClockError::OtherFrequency`].
+    fn discipline(&mut self, told: &Discipline) -> Result<(), ClockError>;
+
+    /// Whether this process may step, slew and discipline the clock; changes nothing.
     ///
     /// # Errors
     /// The [`ClockError`] that [`step`](Self::step) and [`slew`](Self::slew) would fail with.
@@ -65,6 +79,14 @@ impl<C: Clock + ?Sized> Clock for Box<C> {
 
     fn pending_slew(&self) -> Result<Offset, ClockError> {
         (**self).pending_slew()
+    }
+
+    fn state(&self) -> Result<KernelState, ClockError> {
+        (**self).state()
+    }
+
+    fn discipline(&mut self, told: &Discipline) -> Result<(), ClockError> {
+        (**self).discipline(told)
     }
 
     fn may_set(&self) -> Result<(), ClockError> {

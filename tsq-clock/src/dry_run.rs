@@ -1,6 +1,7 @@
 use tsq_proto::{HostTime, Offset};
 
-use crate::{Applied, Clock, ClockError, Limits, Moment, Slewing, slew};
+use crate::discipline::Rein;
+use crate::{Applied, Clock, ClockError, Discipline, KernelState, Limits, Moment, Slewing, slew};
 
 /// Reads a real clock but only reports what setting it would have done: the same code runs as for
 /// a clock that is set, and the same limits hold.
@@ -8,12 +9,24 @@ use crate::{Applied, Clock, ClockError, Limits, Moment, Slewing, slew};
 pub struct DryRun<C> {
     clock: C,
     limits: Limits,
+    rein: Rein,
 }
 
 impl<C: Clock> DryRun<C> {
     /// A dry run over `clock`, with the limits that a real run would have.
     pub fn new(clock: C, limits: Limits) -> Self {
-        Self { clock, limits }
+        Self {
+            clock,
+            limits,
+            rein: Rein::default(),
+        }
+    }
+
+    /// As [`SystemClock::disciplined_within`](crate::SystemClock::disciplined_within).
+    #[must_use]
+    pub fn disciplined_within(mut self, max_frequency_ppb: u32) -> Self {
+        self.rein = Rein::within(max_frequency_ppb);
+        self
     }
 }
 
@@ -45,6 +58,14 @@ impl<C: Clock> Clock for DryRun<C> {
 
     fn pending_slew(&self) -> Result<Offset, ClockError> {
         self.clock.pending_slew()
+    }
+
+    fn state(&self) -> Result<KernelState, ClockError> {
+        self.clock.state()
+    }
+
+    fn discipline(&mut self, told: &Discipline) -> Result<(), ClockError> {
+        self.rein.check(told)
     }
 
     /// Always: nothing is set.
@@ -91,6 +112,20 @@ mod tests {
         assert_eq!(slewing.duration, Duration::from_secs(200));
         clock.clock.advance(Duration::from_secs(1));
         assert_eq!(clock.read() - before, Offset::from_nanos(1_000_000_000));
+    }
+
+    #[test]
+    fn discipline_is_checked_and_changes_nothing() {
+        let mut clock = dry_run();
+        let told = Discipline {
+            frequency_ppb: Some(1_000),
+            ..Discipline::default()
+        };
+        assert_eq!(clock.discipline(&told), Err(ClockError::NotDisciplined));
+        let mut clock = clock.disciplined_within(1_000);
+        let before = clock.state();
+        assert_eq!(clock.discipline(&told), Ok(()));
+        assert_eq!(clock.state(), before);
     }
 
     #[test]

@@ -20,6 +20,22 @@ pub enum ClockError {
         /// The largest that is allowed, in either direction.
         limit: Duration,
     },
+    /// The frequency is farther off than this clock was opened for; no system call was made.
+    PastFrequency {
+        /// The correction that was asked for, in parts per billion.
+        asked_ppb: i64,
+        /// The largest that is allowed, in either direction.
+        limit_ppb: u32,
+    },
+    /// This clock was opened to be stepped and slewed, and not to be disciplined.
+    NotDisciplined,
+    /// The system took another frequency than it was asked for, and that one is in force.
+    OtherFrequency {
+        /// The correction that was asked for, in parts per billion.
+        asked_ppb: i64,
+        /// The one in force.
+        taken_ppb: i64,
+    },
     /// The steps of the last days and this one add up to more than is allowed.
     PastBudget {
         /// The step that was asked for.
@@ -64,7 +80,10 @@ pub enum ClockError {
 impl ClockError {
     /// Whether the clock may have moved all the same.
     pub fn has_moved(&self) -> bool {
-        matches!(self, Self::NotTaken { .. } | Self::Truncated { .. })
+        matches!(
+            self,
+            Self::NotTaken { .. } | Self::Truncated { .. } | Self::OtherFrequency { .. }
+        )
     }
 }
 
@@ -81,6 +100,23 @@ impl fmt::Display for ClockError {
                     Span(*limit)
                 )
             }
+            Self::PastFrequency {
+                asked_ppb,
+                limit_ppb,
+            } => write!(
+                f,
+                "a frequency correction of {asked_ppb} ppb is past the clock's limit of {limit_ppb} ppb"
+            ),
+            Self::NotDisciplined => {
+                f.write_str("this clock was not opened to have its frequency and status set")
+            }
+            Self::OtherFrequency {
+                asked_ppb,
+                taken_ppb,
+            } => write!(
+                f,
+                "asked for a frequency correction of {asked_ppb} ppb, the system took {taken_ppb} ppb"
+            ),
             Self::PastBudget {
                 asked,
                 spent,

@@ -1,4 +1,4 @@
-//! The clock seam: read, step and slew a clock, within limits that are enforced here.
+//! The clock seam: read, step, slew and discipline a clock, within limits that are enforced here.
 //!
 //! [`Clock`] is the seam. `SystemClock` (Linux) sets the real one, [`DryRun`] only reports what
 //! would be set, [`SimulatedClock`] is for tests. Nothing here decides *whether* to set a clock, or
@@ -12,6 +12,7 @@
 
 mod budget;
 mod clock;
+mod discipline;
 mod dry_run;
 mod error;
 mod limits;
@@ -29,6 +30,7 @@ mod state_dir;
 
 pub use budget::{BudgetError, Budgeted, StepBudget, Steps};
 pub use clock::{Applied, Clock, Slewing};
+pub use discipline::{Discipline, ErrorBound};
 pub use dry_run::DryRun;
 pub use error::ClockError;
 pub use limits::Limits;

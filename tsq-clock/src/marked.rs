@@ -2,7 +2,9 @@
 
 use tsq_proto::{HostTime, Offset};
 
-use crate::{Applied, Clock, ClockError, Moment, SavedClock, Slewing, StateDir};
+use crate::{
+    Applied, Clock, ClockError, Discipline, KernelState, Moment, SavedClock, Slewing, StateDir,
+};
 
 /// A clock that is moved only once it is on the disk that it was: the first correction of a boot may have a
 /// limit of its own, and without that note there would be a second first.
@@ -79,6 +81,14 @@ impl<C: Clock> Clock for Marked<C> {
         self.clock.pending_slew()
     }
 
+    fn state(&self) -> Result<KernelState, ClockError> {
+        self.clock.state()
+    }
+
+    fn discipline(&mut self, told: &Discipline) -> Result<(), ClockError> {
+        self.change(|clock| clock.discipline(told))
+    }
+
     fn may_set(&self) -> Result<(), ClockError> {
         self.clock.may_set()
     }
@@ -138,6 +148,13 @@ mod tests {
         let host = Host::new();
         host.clock(true).step(SECOND, &since).unwrap();
         assert_eq!(host.saved(), Some(mark("this")));
+        // One that was not opened for it is not disciplined, and bears no mark of it.
+        let host = Host::new();
+        let refused = host.clock(true).discipline(&Discipline::default());
+        assert_eq!(
+            (refused, host.saved()),
+            (Err(ClockError::NotDisciplined), None)
+        );
     }
 
     #[test]

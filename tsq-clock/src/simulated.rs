@@ -2,19 +2,28 @@ use std::time::Duration;
 
 use tsq_proto::{HostTime, Offset};
 
-use crate::{Applied, Clock, ClockError, Limits, Moment, Slewing, slew};
+use crate::discipline::{self, Rein};
+use crate::{
+    Applied, Clock, ClockError, Discipline, KernelLeap, KernelState, Limits, Moment, Slewing, slew,
+};
 
 /// A clock for tests: it moves only when told, by [`advance`](Self::advance).
 #[derive(Clone, Debug)]
 pub struct SimulatedClock {
     limits: Limits,
+    rein: Rein,
     permitted: bool,
-    /// What the clock showed at the start, plus all steps and all that was slewed.
+    /// What the clock showed when its frequency last changed, plus all steps and all that was slewed since.
     base: HostTime,
-    /// True time since the start. Drift is computed from the whole of it, so that it does not
+    /// True time since then. Drift is computed from the whole of it, so that it does not
     /// depend on the sizes of the advances.
     elapsed_ns: i128,
+    /// The oscillator's own error.
     frequency_ppb: i64,
+    /// What a kernel would say, as of `elapsed_ns`: the correction of the frequency in force is in it.
+    kernel: KernelState,
+    /// True time that has not made up a whole microsecond of error yet, times 500 ppm.
+    error_carry_ns: u128,
     slew_left: Offset,
     /// True time that has not made up a whole nanosecond yet.
     slew_carry_ns: i128,
@@ -31,10 +40,13 @@ impl SimulatedClock {
     pub fn new(time: HostTime, frequency_ppb: i64, limits: Limits) -> Self {
         Self {
             limits,
+            rein: Rein::default(),
             permitted: true,
             base: time,
             elapsed_ns: 0,
             frequency_ppb,
+            kernel: UNKEPT,
+            error_carry_ns: 0,
             slew_left: Offset::ZERO,
             slew_carry_ns: 0,
             steps: Vec::new(),
@@ -53,11 +65,41 @@ impl SimulatedClock {
         }
     }
 
-    /// Lets true time pass: the clock follows with its frequency error and makes up its slew.
+    /// As [`SystemClock::disciplined_within`](crate::SystemClock::disciplined_within).
+    #[must_use]
+    pub fn disciplined_within(self, max_frequency_ppb: u32) -> Self {
+        Self {
+            rein: Rein::within(max_frequency_ppb),
+            ..self
+        }
+    }
+
+    /// Lets true time pass: the clock follows with its frequency error and makes up its slew, and its keeper's word
+    /// is worth less.
     pub fn advance(&mut self, true_time: Duration) {
         let nanos = true_time.as_nanos().cast_signed();
         self.elapsed_ns += nanos;
         self.make_up_slew(nanos);
+        self.doubt(true_time);
+    }
+
+    /// As kernels do each second: 500 ppm more of error, and a clock given up at 16 s.
+    fn doubt(&mut self, true_time: Duration) {
+        let passed = self.error_carry_ns + true_time.as_nanos();
+        let a_micro = u128::from(slew::NANOS_PER_NANO) * 1_000;
+        self.error_carry_ns = passed % a_micro;
+        let micros = u64::try_from(passed / a_micro).unwrap_or(u64::MAX);
+        let max_error = self
+            .kernel
+            .max_error
+            .saturating_add(Duration::from_micros(micros));
+        self.kernel.max_error = max_error.min(KernelState::GIVEN_UP);
+        self.kernel.synchronised = self.kernel.max_error < KernelState::GIVEN_UP;
+    }
+
+    /// How fast it runs: the oscillator's error with the correction.
+    fn rate_ppb(&self) -> i128 {
+        i128::from(self.frequency_ppb) + i128::from(self.kernel.frequency_ppb)
     }
 
     /// Another program steps the clock.
@@ -65,6 +107,9 @@ impl SimulatedClock {
         self.base = self.base + by;
         self.stepped = self.stepped + by;
         self.slew_left = Offset::ZERO;
+        // Nobody keeps a clock that was just stepped.
+        self.kernel.max_error = KernelState::GIVEN_UP;
+        self.kernel.synchronised = false;
     }
 
     /// As [`advance`](Self::advance), with the machine asleep.
@@ -114,9 +159,19 @@ impl SimulatedClock {
 
 const EPOCH: HostTime = HostTime::from_unix_nanos(0);
 
+/// At boot.
+const UNKEPT: KernelState = KernelState {
+    synchronised: false,
+    estimated_error: KernelState::GIVEN_UP,
+    max_error: KernelState::GIVEN_UP,
+    frequency_ppb: 0,
+    tai_offset: None,
+    leap: KernelLeap::None,
+};
+
 impl Clock for SimulatedClock {
     fn read(&self) -> HostTime {
-        let drift = self.elapsed_ns * i128::from(self.frequency_ppb) / 1_000_000_000;
+        let drift = self.elapsed_ns * self.rate_ppb() / 1_000_000_000;
         self.base + saturated(self.elapsed_ns + drift)
     }
 
@@ -163,6 +218,23 @@ impl Clock for SimulatedClock {
         Ok(self.slew_left)
     }
 
+    fn state(&self) -> Result<KernelState, ClockError> {
+        Ok(self.kernel)
+    }
+
+    /// The leap second itself is not made.
+    fn discipline(&mut self, told: &Discipline) -> Result<(), ClockError> {
+        self.rein.check(told)?;
+        self.check_permission()?;
+        // What has passed ran at the old rate.
+        (self.base, self.elapsed_ns) = (self.read(), 0);
+        self.kernel = discipline::told(self.kernel, told);
+        if told.error.is_some() {
+            self.error_carry_ns = 0;
+        }
+        Ok(())
+    }
+
     fn may_set(&self) -> Result<(), ClockError> {
         self.check_permission()
     }
@@ -176,6 +248,7 @@ fn saturated(nanos: i128) -> Offset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorBound;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -319,6 +392,108 @@ mod tests {
             let since = clock.moment();
             assert!(clock.step(by, &since).is_ok());
         }
+    }
+
+    fn corrected(ppb: i64) -> Discipline {
+        Discipline {
+            frequency_ppb: Some(ppb),
+            ..Discipline::default()
+        }
+    }
+
+    fn kept(max_micros: u64) -> Discipline {
+        let (estimated, max) = (Duration::ZERO, Duration::from_micros(max_micros));
+        Discipline {
+            error: Some(ErrorBound { estimated, max }),
+            synchronised: Some(true),
+            ..Discipline::default()
+        }
+    }
+
+    #[test]
+    fn frequency_correction_counts_from_when_it_is_set() {
+        let mut clock = clock(12_500).disciplined_within(500_000);
+        assert_eq!(gained(&mut clock, 100 * SECOND), micros(1_250));
+        clock.discipline(&corrected(-12_500)).unwrap();
+        assert_eq!(gained(&mut clock, 100 * SECOND), Offset::ZERO);
+        clock.discipline(&corrected(-500_000)).unwrap();
+        assert_eq!(gained(&mut clock, 100 * SECOND), micros(-48_750));
+        assert_eq!(clock.state().unwrap().frequency_ppb, -500_000);
+        assert!(clock.discipline(&corrected(500_001)).is_err());
+        assert_eq!(clock.state().unwrap().frequency_ppb, -500_000);
+    }
+
+    #[test]
+    fn error_grows_by_500_ppm_until_the_clock_is_given_up() {
+        let mut clock = clock(0).disciplined_within(0);
+        assert!(!clock.state().unwrap().synchronised);
+        clock.discipline(&kept(15_000_000)).unwrap();
+        for _ in 0..2_000 {
+            clock.advance(SECOND / 1_000 * 999);
+        }
+        let state = clock.state().unwrap();
+        assert!(state.synchronised);
+        assert_eq!(state.max_error, Duration::from_micros(15_999_000));
+        clock.advance(2 * SECOND);
+        let state = clock.state().unwrap();
+        assert_eq!(
+            (state.synchronised, state.max_error),
+            (false, KernelState::GIVEN_UP)
+        );
+    }
+
+    #[test]
+    fn step_loses_the_keepers_word_and_a_slew_does_not() {
+        let mut clock = clock(0).disciplined_within(0);
+        clock.discipline(&kept(900)).unwrap();
+        clock.slew(micros(5), &clock.moment()).unwrap();
+        assert!(clock.state().unwrap().synchronised);
+        clock.step(micros(5), &clock.moment()).unwrap();
+        assert!(!clock.state().unwrap().synchronised);
+    }
+
+    #[test]
+    fn what_is_not_told_stays() {
+        let mut clock = clock(0).disciplined_within(100);
+        clock.discipline(&kept(900)).unwrap();
+        let announced = Discipline {
+            leap: Some(KernelLeap::Insert),
+            tai_offset: Some(37),
+            ..Discipline::default()
+        };
+        clock.discipline(&announced).unwrap();
+        clock.discipline(&corrected(7)).unwrap();
+        let expected = KernelState {
+            synchronised: true,
+            estimated_error: Duration::ZERO,
+            max_error: Duration::from_micros(900),
+            frequency_ppb: 7,
+            tai_offset: Some(37),
+            leap: KernelLeap::Insert,
+        };
+        assert_eq!(clock.state(), Ok(expected));
+        let lost = Discipline {
+            synchronised: Some(false),
+            leap: Some(KernelLeap::None),
+            tai_offset: Some(0),
+            ..Discipline::default()
+        };
+        clock.discipline(&lost).unwrap();
+        let state = clock.state().unwrap();
+        assert!(!state.synchronised);
+        assert_eq!((state.leap, state.tai_offset), (KernelLeap::None, None));
+    }
+
+    #[test]
+    fn discipline_needs_leave_and_permission() {
+        let refused = clock(0).discipline(&corrected(0));
+        assert_eq!(refused, Err(ClockError::NotDisciplined));
+        let mut clock = clock(0).disciplined_within(9).without_permission();
+        assert_eq!(
+            clock.discipline(&corrected(1)),
+            Err(ClockError::NoPermission)
+        );
+        assert_eq!(clock.state().unwrap().frequency_ppb, 0);
     }
 
     /// It moves the clocks that nobody sets alike, however long it takes.

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tsq_proto::{HostTime, Offset};
 
-use crate::{Applied, Clock, ClockError, KernelState, Limits, Moment, Slewing, slew};
+use crate::discipline::Rein;
+use crate::{Applied, Clock, ClockError, Discipline, KernelState, Limits, Moment, Slewing, slew};
 
 /// This machine's `CLOCK_REALTIME`.
 ///
@@ -23,12 +24,25 @@ use crate::{Applied, Clock, ClockError, KernelState, Limits, Moment, Slewing, sl
 #[derive(Debug)]
 pub struct SystemClock {
     limits: Limits,
+    rein: Rein,
 }
 
 impl SystemClock {
     /// The system clock, never to be changed beyond `limits` at a time.
     pub fn open(limits: Limits) -> Self {
-        Self { limits }
+        Self {
+            limits,
+            rein: Rein::default(),
+        }
+    }
+
+    /// The same, with leave to [`discipline`](Clock::discipline) it: to set status, errors, leap second and TAI, and the
+    /// frequency up to this correction in parts per billion either way; the kernel's 500 ppm hold besides. Without it,
+    /// every attempt is refused.
+    #[must_use]
+    pub fn disciplined_within(mut self, max_frequency_ppb: u32) -> Self {
+        self.rein = Rein::within(max_frequency_ppb);
+        self
     }
 
     /// What the kernel says about its own clock. Needs no privilege.
@@ -114,6 +128,21 @@ impl Clock for SystemClock {
         Ok(slew::from_micros(left.offset))
     }
 
+    fn state(&self) -> Result<KernelState, ClockError> {
+        Self::state()
+    }
+
+    /// One call; but the flags of the status are read before, for it sets all of them.
+    fn discipline(&mut self, told: &Discipline) -> Result<(), ClockError> {
+        self.rein.check(told)?;
+        let mut report = sys::empty_timex();
+        sys::adjtimex(&mut report).map_err(outcome::failure)?;
+        let mut request = request::discipline(told, report.status);
+        // The kernel answers with what is in force.
+        sys::adjtimex(&mut request).map_err(outcome::failure)?;
+        outcome::check_frequency(told.frequency_ppb, state::ppb(request.freq))
+    }
+
     /// Asks the kernel for a tick of zero microseconds, which it never grants. It checks the
     /// capability before the range (`timekeeping_validate_timex`): EPERM means that setting is not
     /// allowed, EINVAL that it is. Nothing changes either way.
@@ -181,6 +210,18 @@ mod tests {
                 Err(ClockError::PastLimit { asked, limit })
             );
         }
+    }
+
+    #[test]
+    fn clock_that_was_not_opened_for_it_is_not_disciplined() {
+        // What is told is nothing: should the check ever fail, this test must not do harm either.
+        let mut clock = SystemClock::open(Limits {
+            max_step: Duration::ZERO,
+            max_slew: Duration::ZERO,
+        });
+        let refused = Err(ClockError::NotDisciplined);
+        assert_eq!(clock.discipline(&Discipline::default()), refused);
+        assert!(Clock::state(&clock).is_ok());
     }
 
     #[test]

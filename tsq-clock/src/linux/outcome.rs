@@ -59,6 +59,17 @@ pub(super) fn check_moved(
     }
 }
 
+/// Whether the frequency in force is the one asked for.
+pub(super) fn check_frequency(asked: Option<i64>, taken_ppb: i64) -> Result<(), ClockError> {
+    match asked {
+        Some(asked_ppb) if asked_ppb != taken_ppb => Err(ClockError::OtherFrequency {
+            asked_ppb,
+            taken_ppb,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Kernels that count microseconds, or emulate a clock, show a step no closer.
 const SHOWN: Duration = Duration::from_micros(1);
 
@@ -82,6 +93,17 @@ mod tests {
             errno: libc::EFAULT,
         };
         assert_eq!(of_probe(Err(libc::EFAULT)), Err(other));
+    }
+
+    #[test]
+    fn frequency_that_was_clamped_is_told() {
+        assert_eq!(check_frequency(None, 7), Ok(()));
+        assert_eq!(check_frequency(Some(-7), -7), Ok(()));
+        let other = ClockError::OtherFrequency {
+            asked_ppb: 600_000,
+            taken_ppb: 500_000,
+        };
+        assert_eq!(check_frequency(Some(600_000), 500_000), Err(other));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) fn of(report: &timex) -> KernelState {
         estimated_error: micros(report.esterror),
         max_error,
         // Parts per million with a 16-bit fraction.
-        frequency_ppb: report.freq.saturating_mul(1000) / (1 << 16),
+        frequency_ppb: ppb(report.freq),
         tai_offset: (report.tai != 0).then_some(report.tai),
         leap: match (has(libc::STA_INS), has(libc::STA_DEL)) {
             (true, false) => KernelLeap::Insert,
@@ -24,6 +24,13 @@ pub(super) fn of(report: &timex) -> KernelState {
             (false, false) | (true, true) => KernelLeap::None,
         },
     }
+}
+
+/// From parts per million with a 16-bit fraction, to the nearest: what was set is what is read.
+pub(super) fn ppb(scaled: i64) -> i64 {
+    let parts = i128::from(scaled) * 1_000;
+    let nearest = (parts + parts.signum() * (1 << 15)) / (1 << 16);
+    nearest.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 fn micros(value: i64) -> Duration {
@@ -62,6 +69,13 @@ mod tests {
         let state = of(&report);
         assert!(!state.synchronised);
         assert_eq!((state.tai_offset, state.leap), (None, KernelLeap::None));
+    }
+
+    #[test]
+    fn frequency_that_was_set_is_read_back() {
+        for set in [0, 1, -1, 7, 333, 12_345, -499_999, 500_000] {
+            assert_eq!(ppb(super::super::request::scaled(set)), set);
+        }
     }
 
     /// chronyd without `rtcsync`: it tells its errors, and leaves the flag set. Without its word the error grows, and with
