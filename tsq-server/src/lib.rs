@@ -2,7 +2,7 @@
 //!
 //! The binary is a few lines over this library: flags ([`args`]) become [`settings`], a
 //! [`certificate`] is loaded or made, each address ([`listen`]) gets [`shards`]: a [`service`] for each core on a
-//! thread of its own; a signal ends them ([`signals`], [`run`]). One request goes through
+//! thread of its own; a signal ends them ([`run`]). One request goes through
 //!
 //! 1. [`service`]: the packet with its kernel time comes out of the socket;
 //! 2. [`responder`]: it goes into the engine, messages come out;
@@ -18,16 +18,16 @@
 //! Who may do that, and how often, is for [`limits`] to say; what was done is in [`counts`], and
 //! [`metrics`] tells it.
 //!
-//! Beside them [`own_clock`] watches what this host's clock is worth. None of them ever waits for the [`log`].
+//! Beside them `tsq_host::own_clock` watches what this host's clock is worth. None of them ever waits for the [`log`].
 //!
 //! What is not here: the QUIC state machine is `tsq-net`'s and the wire `tsq-proto`'s.
 
 #![forbid(unsafe_code)]
 
-pub mod activation;
 pub mod answer;
 pub mod args;
 pub mod certificate;
+mod clock_report;
 pub mod config;
 pub mod counts;
 pub mod departures;
@@ -39,9 +39,6 @@ pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod metrics;
-pub mod newest;
-pub mod notify;
-pub mod own_clock;
 pub mod reload;
 pub mod responder;
 pub mod rules;
@@ -50,7 +47,6 @@ pub mod sandbox;
 pub mod service;
 pub mod settings;
 pub mod shards;
-pub mod signals;
 mod small_file;
 pub mod streams;
 pub mod supervise;

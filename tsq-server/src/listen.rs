@@ -12,10 +12,10 @@ use crate::limits::{Limits, Shared};
 use crate::responder::Responder;
 use crate::rules::Rules;
 use crate::service::Service;
-use crate::signals::Signals;
 use crate::take_over::{HandedOver, Keeper, Offer};
 use crate::telling::Telling;
 use crate::wall_clock::HostClock;
+use tsq_host::signals::Signals;
 
 /// What is the same for every shard of every address.
 pub struct Served {

@@ -10,24 +10,25 @@ use tsq_net::tls;
 use tsq_net::{KernelClock, ServerSecret, kernel_clock};
 use tsq_proto::EncodeError;
 
-use crate::activation;
+use crate::clock_report;
 use crate::config::Loaded;
 use crate::counts::Counts;
 use crate::limits::{Seed, Shared};
 use crate::listen::{self, Listener, Served};
 use crate::log::Log;
 use crate::metrics::{Memory, Metrics, Responder, Sources, Started};
-use crate::notify;
-use crate::own_clock::{self, Watch, report as report_clock};
 use crate::reload::{self, LoadError, Reload};
 use crate::sandbox::Sandbox;
 use crate::service::Service;
 use crate::settings::{Contradiction, Settings};
 use crate::shards;
-use crate::signals::Signals;
 use crate::supervise::supervise;
 use crate::take_over::{self, HandedOver, Offer};
 use crate::telling::Telling;
+use tsq_host::activation;
+use tsq_host::notify;
+use tsq_host::own_clock::{self, Watch};
+use tsq_host::signals::Signals;
 
 /// Why the server ended, other than by request.
 #[derive(Debug)]
@@ -152,7 +153,8 @@ pub fn run(loaded: &Loaded, log: &Log) -> Result<(), RunError> {
     if args.check {
         reload::check(&settings).map_err(RunError::Load)?;
         let memory = settings.memory_bound();
-        own_clock::look_once(settings.asking);
+        let holdover = settings.asking.holdover;
+        clock_report::report(&own_clock::look_once(settings.asking), holdover);
         return print(&format!(
             "configuration, certificate and keys are good; memory: at most {memory}\n"
         ));
@@ -198,8 +200,9 @@ fn run_with(mut settings: Settings, log: &Log) -> Result<(), RunError> {
     .map_err(RunError::Tls)?;
     let holdover = settings.asking.holdover;
     let waits_for_sync = settings.asking.overrides.tells_of_a_reference();
-    let watch = Watch::start(settings.asking, &signals).map_err(RunError::Running)?;
-    report_clock(&watch.shared().newest(), holdover);
+    let watch = Watch::start(settings.asking, &signals, clock_report::of_looks(holdover))
+        .map_err(RunError::Running)?;
+    clock_report::report(&watch.shared().newest(), holdover);
     if waits_for_sync && !watch.shared().newest().synchronised {
         tracing::warn!(
             "--stratum, --source and --refid are told only while somebody keeps this host's clock: \

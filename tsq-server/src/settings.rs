@@ -10,9 +10,9 @@ use tsq_net::Role;
 
 use crate::args::Args;
 use crate::limits::{Limits, MemoryBound};
-use crate::own_clock::{Asking, Overrides};
 use crate::rules::Rules;
 use crate::teller::Teller;
+use tsq_host::own_clock::{Asking, Overrides};
 
 /// What the server is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

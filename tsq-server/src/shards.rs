@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use crate::counts::Counts;
 use crate::service::{Service, Stopper};
-use crate::signals::Signals;
+use tsq_host::signals::Signals;
 
 /// Serving threads at work.
 #[derive(Debug)]

@@ -4,10 +4,10 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::metrics::{LimitLog, Metrics};
-use crate::notify;
 use crate::reload::{self, Reload};
 use crate::shards::Workers;
-use crate::signals::{Awaited, Signals};
+use tsq_host::notify;
+use tsq_host::signals::{Awaited, Signals};
 
 /// Keeps certificates and keys fresh, and tells the service manager that all threads go on, until
 /// the service is to end.

@@ -9,7 +9,7 @@ use tsq_proto::profile::{Leap, Profile};
 use tsq_proto::tlv::{ClockQuality, Metadata, TimeSource};
 use tsq_proto::{Contents, EncodeError, HostTime, Request, Signer};
 
-use crate::own_clock::{Overrides, OwnClock, Smear};
+use tsq_host::own_clock::{Overrides, OwnClock, Smear};
 
 /// Ready-made contents for answers. A value: who follows a clock and keys makes a new one when they change
 /// ([`Telling`](crate::telling::Telling)).

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tsq_keys::SigningKeys;
 use tsq_proto::{EncodeError, HostTime};
 
-use crate::newest::Newest;
-use crate::own_clock::Shared;
 use crate::teller::Teller;
+use tsq_host::newest::Newest;
+use tsq_host::own_clock::Shared;
 
 /// Makes a new [`Teller`] whenever there is something new about clock or keys.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ mod tests {
     use tsq_proto::{Nonce, Request};
 
     use super::*;
-    use crate::own_clock::{Overrides, OwnClock};
+    use tsq_host::own_clock::{Overrides, OwnClock};
 
     #[test]
     fn change_of_the_clock_is_told_after_a_refresh() {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use tsq_clock::KernelLeap;
+use tsq_host::own_clock::Tracking;
 use tsq_interop::{Certs, Chronyd, Server};
-use tsq_server::own_clock::Tracking;
 
 #[test]
 fn chronyd_tells_what_it_keeps() {
@@ -20,7 +20,7 @@ fn chronyd_tells_what_it_keeps() {
     assert_eq!(tracking.root_delay, Duration::ZERO);
     assert_eq!(tracking.frequency_ppb, 12_500);
     let left = std::fs::read_dir(chronyd.commands().parent().unwrap()).unwrap();
-    let ours = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("tsq-server.");
+    let ours = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("tsq.");
     assert!(!left.map(Result::unwrap).any(|file| ours(&file.file_name())));
 }
 

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::PrivateKeyDer;
 use tsq_dev::AnyCertificate;
+use tsq_host::newest::Newest;
+use tsq_host::own_clock::{self, Overrides, OwnClock};
 use tsq_net::{
     Batch, CloseReason, ConnId, Engine, Event, Role, SendOptions, ServerConfig, ServerSecret,
     Shard, Socket, Stamp, tls, wait,
 };
 use tsq_server::limits::{Limits, Seed, Shared};
 use tsq_server::listen::Served;
-use tsq_server::newest::Newest;
-use tsq_server::own_clock::{self, Overrides, OwnClock};
 use tsq_server::rules::Rules;
 use tsq_server::telling::Telling;
 

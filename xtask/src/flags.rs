@@ -13,6 +13,7 @@ const LIBRARIES: &[&str] = &[
     "tsq-ntp",
     "tsq-x509",
     "tsq-client",
+    "tsq-host",
     "tsq-sync",
     "tsq-view",
 ];

@@ -10,7 +10,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, Sig
 use tsq_net::tls::provider;
 
 use super::{CertificateError, read};
-use crate::newest::Newest;
+use tsq_host::newest::Newest;
 
 /// The authorities whose clients are served; they may be replaced at any time.
 #[derive(Debug)]

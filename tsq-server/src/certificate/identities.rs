@@ -6,7 +6,7 @@ use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::Certificate;
-use crate::newest::Newest;
+use tsq_host::newest::Newest;
 
 /// The certificates new handshakes are made with; they may be replaced at any time.
 #[derive(Debug)]

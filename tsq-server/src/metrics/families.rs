@@ -10,7 +10,7 @@ use prometheus_client::registry::Unit;
 
 use super::Sources;
 use crate::counts::{Counters, Counts};
-use crate::own_clock::OwnClock;
+use tsq_host::own_clock::OwnClock;
 
 impl Collector for Sources {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -263,9 +263,9 @@ pub(super) mod tests {
     use crate::certificate::{self, Certificate, Identities};
     use crate::limits::{Limits, Seed, Shared};
     use crate::log::Lost;
-    use crate::newest::Newest;
-    use crate::own_clock::Overrides;
     use crate::settings::CertificateSource;
+    use tsq_host::newest::Newest;
+    use tsq_host::own_clock::Overrides;
 
     /// Those of two shards: one has answered 5 datagrams and dropped 7, the other has answered one.
     pub(in crate::metrics) fn metrics(good: bool) -> Metrics {

@@ -25,13 +25,13 @@ use crate::certificate::Identities;
 use crate::counts::{Counters, Counts};
 use crate::limits::Shared;
 use crate::log::Lost;
-use crate::newest::Newest;
-use crate::own_clock::OwnClock;
 use crate::reload::Failures;
 pub use limit_log::LimitLog;
 pub use memory::Memory;
 pub use responder::Responder;
 pub use started::Started;
+use tsq_host::newest::Newest;
+use tsq_host::own_clock::OwnClock;
 
 /// Where the numbers are.
 pub struct Metrics {

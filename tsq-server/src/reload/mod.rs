@@ -16,10 +16,10 @@ use tsq_net::tls::Issued;
 use tsq_proto::Signer;
 
 use crate::certificate::{self, Certificate, CertificateError, Clients, Dates, Identities};
-use crate::newest::Newest;
 use crate::settings::Settings;
 use files::Files;
 pub use files::{FailedReads, Failures};
+use tsq_host::newest::Newest;
 
 /// What is served with, and the files it came from.
 #[derive(Debug)]

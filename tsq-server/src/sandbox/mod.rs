@@ -13,8 +13,8 @@ use std::path::PathBuf;
 pub use files::Enforced;
 
 use crate::certificate;
-use crate::own_clock::USUAL_SOCKET;
 use crate::settings::Settings;
+use tsq_host::own_clock::USUAL_SOCKET;
 
 /// What a process may still do with files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

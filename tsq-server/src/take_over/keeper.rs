@@ -13,7 +13,7 @@ use tsq_net::{Group, ServerSecret};
 use super::offer::{misunderstood, send};
 use super::rarely::Rarely;
 use super::{DRAINING, PATIENCE, SERVING, SERVING_ON, name, stranger};
-use crate::signals::{Ender, Signals};
+use tsq_host::signals::{Ender, Signals};
 
 /// Keeps the sockets of one address in their places, on a thread of its own for as long as the process
 /// lives, and hands them over once.

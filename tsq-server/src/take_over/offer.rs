@@ -17,7 +17,7 @@ use rustix::process::Uid;
 use tsq_net::{Generation, Group, MAX_SHARDS, ServerSecret};
 
 use super::{DRAINING, PATIENCE, SERVING, SERVING_ON, stranger, words};
-use crate::signals::{Heard, Signals};
+use tsq_host::signals::{Heard, Signals};
 
 /// The sockets and keys of the process that serves an address.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use tsq_net::{Generation, Group, ServerSecret};
 
 use super::offer::Asker;
 use super::*;
-use crate::signals::Signals;
+use tsq_host::signals::Signals;
 
 fn ask(address: SocketAddr) -> io::Result<Option<Offer>> {
     super::ask(address, &Signals::none().unwrap())

@@ -11,5 +11,4 @@ mod watch;
 pub use chrony::{Tracking, USUAL_SOCKET};
 pub use holdover::{DRIFT_PPM, Holdover, Sight};
 pub use state::{Lack, Overrides, OwnClock, Reference, Smear};
-pub use watch::{Asking, Shared, Watch};
-pub(crate) use watch::{look_once, report};
+pub use watch::{Asking, Shared, Watch, look_once};

@@ -10,8 +10,8 @@ use tsq_clock::SystemClock;
 use tsq_net::ClockPair;
 
 use super::chrony::Tracking;
-use super::holdover::{DRIFT_PPM, Holdover, Sight};
-use super::state::{Lack, Overrides, OwnClock};
+use super::holdover::{Holdover, Sight};
+use super::state::{Overrides, OwnClock};
 use crate::newest::Newest;
 use crate::signals::Signals;
 
@@ -44,9 +44,16 @@ impl Watch {
     /// Looks once, then goes on looking on a thread of its own. Should that end by itself, which only a
     /// panic makes it do, the wait of `signals` ends with it: what it last saw must not be told for ever.
     ///
+    /// After each further look `seen` is shown the picture, and whether its keeper is another: then the operator is to be
+    /// told.
+    ///
     /// # Errors
     /// No thread could be made, or no file descriptors are left.
-    pub fn start(asking: Asking, signals: &Signals) -> std::io::Result<Self> {
+    pub fn start(
+        asking: Asking,
+        signals: &Signals,
+        seen: impl FnMut(&OwnClock, bool) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let mut look = Look::new(asking);
         let shared = Shared::new(look.now());
         let (end, ended) = channel();
@@ -56,7 +63,7 @@ impl Watch {
             .name("own clock".into())
             .spawn(move || {
                 let _awaited = awaited;
-                look.until(&ended, &theirs);
+                look.until(&ended, &theirs, seen);
             })?;
         Ok(Self {
             shared,
@@ -103,10 +110,9 @@ struct Look {
     clocks: ClockPair,
 }
 
-/// Looks once and says what there is to say, for who only checks.
-pub(crate) fn look_once(asking: Asking) {
-    let holdover = asking.holdover;
-    report(&Look::new(asking).now(), holdover);
+/// Looks once, for who only checks.
+pub fn look_once(asking: Asking) -> OwnClock {
+    Look::new(asking).now()
 }
 
 impl Look {
@@ -119,11 +125,14 @@ impl Look {
         }
     }
 
-    fn until(&mut self, ended: &Receiver<()>, shared: &Shared) {
+    fn until(
+        &mut self,
+        ended: &Receiver<()>,
+        shared: &Shared,
+        mut seen: impl FnMut(&OwnClock, bool),
+    ) {
         let mut chrony_due = Instant::now() + CHRONY_EVERY;
         while ended.recv_timeout(KERNEL_EVERY) == Err(RecvTimeoutError::Timeout) {
-            #[cfg(debug_assertions)]
-            crate::faults::own_clock();
             if Instant::now() >= chrony_due {
                 self.ask_chrony();
                 chrony_due = Instant::now() + CHRONY_EVERY;
@@ -139,9 +148,7 @@ impl Look {
             };
             // Clients first, then the operator.
             shared.publish(picture.clone());
-            if state(&before) != state(&picture) {
-                report(&picture, self.asking.holdover);
-            }
+            seen(&picture, state(&before) != state(&picture));
         }
     }
 
@@ -178,34 +185,6 @@ impl Look {
     }
 }
 
-/// Said at every change, and once at the start.
-pub(crate) fn report(picture: &OwnClock, holdover: Duration) {
-    if picture.vouched {
-        tracing::warn!(
-            stratum = picture.stratum,
-            "nobody keeps this host's clock; it is served as good time all the same"
-        );
-    } else if picture.is_held() {
-        tracing::warn!(
-            holdover_s = holdover.as_secs(),
-            drift_ppm = DRIFT_PPM,
-            "nobody keeps this host's clock any more: clients are told class 5 and a growing error, and after the \
-             holdover stratum 0; see to chronyd"
-        );
-    } else if picture.synchronised {
-        tracing::info!(
-            stratum = picture.stratum,
-            "this host's clock is synchronised"
-        );
-    } else {
-        let lack = picture.lack.unwrap_or(Lack::Keeper);
-        tracing::warn!(
-            "this host's clock is not synchronised, clients are told stratum 0: {lack}; --serve-unsynchronised \
-             serves it as good all the same"
-        );
-    }
-}
-
 const KERNEL_EVERY: Duration = Duration::from_secs(1);
 /// Costs a process each: some milliseconds.
 const CHRONY_EVERY: Duration = Duration::from_secs(4);
@@ -223,7 +202,7 @@ mod tests {
             holdover: Duration::ZERO,
         };
         let start = Instant::now();
-        drop(Watch::start(asking, &Signals::none().unwrap()).unwrap());
+        drop(Watch::start(asking, &Signals::none().unwrap(), |_, _| {}).unwrap());
         assert!(start.elapsed() < Duration::from_secs(5));
     }
 }

@@ -79,7 +79,7 @@ struct Ours {
 
 impl Ours {
     fn beside(path: &Path) -> io::Result<Self> {
-        let name = path.with_file_name(format!("tsq-server.{}.sock", std::process::id()));
+        let name = path.with_file_name(format!("tsq.{}.sock", std::process::id()));
         // Left by an earlier process that had our number.
         let _ = fs::remove_file(&name);
         let ours = Self {
