@@ -20,7 +20,7 @@
 //! ```
 //!
 //! It ends with samples and reasons: what to make of them is `tsq-algo`'s business, and setting a
-//! clock `tsq-clock`'s. Embedders with an async runtime call it on a blocking thread.
+//! clock `tsq-clock`'s. Programs with an async runtime, whichever, have [`AsyncSession`].
 //!
 //! All of it but sockets, clocks, the resolver and the fallback is in [`Client`], which is driven by whoever has these:
 //! a session has the system's, a simulator others.
@@ -29,6 +29,7 @@
 
 mod address_race;
 mod association;
+mod asynchronous;
 mod client;
 mod failure;
 pub mod fallback;
@@ -45,6 +46,7 @@ mod terms;
 pub mod trust;
 
 pub use address_race::Said;
+pub use asynchronous::AsyncSession;
 pub use client::{Client, Event, Transmit};
 pub use failure::Failure;
 pub use fallback::{Attempt, Ladder, Protocol};

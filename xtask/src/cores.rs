@@ -18,7 +18,14 @@ const CORES: &[Core] = &[
     },
     Core {
         place: "tsq-client/src",
-        shells: &["session.rs", "resolve.rs", "fallback", "trust/mod.rs"],
+        shells: &[
+            "asynchronous.rs",
+            "asynchronous",
+            "session.rs",
+            "resolve.rs",
+            "fallback",
+            "trust/mod.rs",
+        ],
     },
     Core {
         place: "tsq-net/src",
