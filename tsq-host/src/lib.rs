@@ -2,6 +2,7 @@
 //!
 //! * [`own_clock`]: what this host's clock is worth, asked of the kernel and of chronyd, and for how long a clock that
 //!   nobody keeps any more may still be told as good.
+//! * [`daemons`]: other programs that steer it.
 //! * [`activation`] and [`notify`]: the service manager, which binds sockets and wants to be told.
 //! * [`signals`]: what a main thread waits for.
 //! * [`newest`]: a value that one thread replaces and others look at.
@@ -11,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod activation;
+pub mod daemons;
 pub mod newest;
 pub mod notify;
 pub mod own_clock;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tsq_client::trust::{Floor, date};
 use tsq_clock::{Clock, ClockError, HardwareClock, Limits, RtcVerdict, SystemClock};
+use tsq_host::daemons;
 use tsq_net::{KernelClock, kernel_clock};
 use tsq_proto::Offset;
 
 use super::Finding;
 use super::advice::of_rtc;
-use crate::keeper;
 use crate::outcome::Outcome;
 use crate::standing::Standing;
 use crate::words::{length, seconds};
@@ -26,10 +26,10 @@ pub(super) fn findings(outcome: Option<&Outcome>) -> Vec<Finding> {
         .map(|combined| combined.offset);
     let proc = Path::new("/proc");
     let mut found = vec![
-        standing(&clock, &keeper::running(proc)),
+        standing(&clock, &daemons::running(proc)),
         permission(clock.may_set()),
     ];
-    found.extend(steering(&keeper::steering(proc)));
+    found.extend(steering(&daemons::steering(proc)));
     found.extend(offset.and_then(far_off));
     found.extend(offset.and_then(|offset| paused(is_virtual(), offset)));
     found.extend(stamps());
