@@ -1,7 +1,10 @@
-//! The answering side: an engine, and of the server what every server does.
+//! The answering side: the server's own core, with a clock that the world tells.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -9,8 +12,12 @@ use rustls::server::NoClientAuth;
 use rustls::sign::SingleCertAndKey;
 use tsq_client::{Server, Target, Trust};
 use tsq_net::tls::{self, Ambient, Issued};
-use tsq_net::{Admission, Attempt, ConnId, Engine, Event, Role, ServerConfig, Stamp, Verdict};
-use tsq_proto::{HostTime, Prepared, Request};
+use tsq_net::{Departure, Engine, Outgoing, Packet, Role, ServerConfig, Stamp};
+use tsq_proto::HostTime;
+use tsq_server::departures::Departures;
+use tsq_server::limits::{Limits, Retry, Seed, Shared};
+use tsq_server::responder::{Link, Responder};
+use tsq_server::teller::Teller;
 use tsq_x509::{Pin, pin_of_der};
 
 use crate::chance::{ToldTime, provider};
@@ -47,100 +54,155 @@ impl Identity {
 /// One server's host.
 pub(crate) struct Host {
     pub(crate) address: SocketAddr,
-    /// By how much its clock is ahead of the true time, in nanoseconds.
-    pub(crate) error: i64,
-    engine: Engine,
-    identity: Identity,
+    responder: Responder<Clock>,
+    outbox: Outbox,
+    /// What its clock shows, in nanoseconds since 1970.
+    shown: Arc<AtomicI64>,
     time: Arc<ToldTime>,
+    identity: Identity,
+    retry: Retry,
     seed: u64,
-    /// Whether clients have to show first that they read at their address.
-    pub(crate) asks_back: bool,
-    pub(crate) answered: u64,
+}
+
+type Clock = Box<dyn Fn() -> HostTime>;
+
+/// What is to leave, and which departures are to be told.
+#[derive(Default)]
+struct Outbox {
+    packets: VecDeque<(SocketAddr, Vec<u8>)>,
+    departed: VecDeque<(u32, HostTime)>,
+    numbered: u32,
+    now: i64,
+}
+
+impl Link for Outbox {
+    type Error = Infallible;
+
+    fn send(
+        &mut self,
+        packet: &Outgoing,
+        bytes: &[u8],
+        report_departure: bool,
+    ) -> Result<Departure, Infallible> {
+        self.packets.push_back((packet.remote, bytes.to_vec()));
+        let before = HostTime::from_unix_nanos(self.now);
+        self.numbered += 1;
+        let id = report_departure.then_some(self.numbered);
+        self.departed.extend(id.map(|id| (id, before)));
+        Ok(Departure { id, before })
+    }
+
+    fn collect(&mut self, departures: &mut Departures) {
+        for (id, at) in self.departed.drain(..) {
+            if let Some(reported) = departures.reported(id) {
+                departures.left(&reported, at);
+            }
+        }
+    }
 }
 
 impl Host {
-    pub(crate) fn new(address: SocketAddr, identity: &Identity, seed: u64) -> Self {
+    pub(crate) fn new(
+        address: SocketAddr,
+        identity: &Identity,
+        retry: Retry,
+        seed: u64,
+        now: Instant,
+        true_time: i64,
+    ) -> Self {
         let time = Arc::new(ToldTime::default());
+        let shown = Arc::new(AtomicI64::new(true_time));
         Self {
             address,
-            error: 0,
-            engine: engine(identity, &time, seed),
-            identity: identity.clone(),
+            responder: responder(identity, retry, &time, &shown, seed, now),
+            outbox: Outbox::default(),
+            shown,
             time,
+            identity: identity.clone(),
+            retry,
             seed,
-            asks_back: false,
-            answered: 0,
         }
     }
 
     /// Begins anew: it knows no connection and no ticket of before.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self, now: Instant) {
         self.seed += 1;
-        self.engine = engine(&self.identity, &self.time, self.seed);
+        let (time, shown) = (&self.time, &self.shown);
+        self.responder = responder(&self.identity, self.retry, time, shown, self.seed, now);
     }
 
     pub(crate) fn connections(&self) -> usize {
-        self.engine.connections()
+        self.responder.connections()
     }
 
-    /// `true_time` is nanoseconds since 1970.
+    pub(crate) fn answered(&self) -> u64 {
+        let counts = self.responder.counters().snapshot();
+        counts.datagrams + counts.streams
+    }
+
+    /// `true_time` is nanoseconds since 1970, and its clock shows it.
     pub(crate) fn receive(&mut self, now: Instant, true_time: i64, from: SocketAddr, bytes: &[u8]) {
-        let clock = HostTime::from_unix_nanos(true_time + self.error);
-        self.time
-            .tell(Duration::from_nanos(true_time.unsigned_abs()));
-        let (stamp, asks_back) = (Stamp::kernel(clock), self.asks_back);
-        let mut door = Door { asks_back };
-        self.engine
-            .handle_packet_asking(now, from, None, bytes, stamp, &mut door);
-        self.answer(clock);
+        self.tell(true_time);
+        let packet = Packet {
+            bytes,
+            remote: from,
+            local_ip: None,
+            stamp: Stamp::kernel(HostTime::from_unix_nanos(true_time)),
+        };
+        self.responder.handle_packet(now, &packet);
+        self.transmit(now);
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        self.engine.handle_timeout(now);
-        while self.engine.poll_event().is_some() {}
+    pub(crate) fn handle_timeout(&mut self, now: Instant, true_time: i64) {
+        self.tell(true_time);
+        self.responder.handle_timeout(now);
+        self.transmit(now);
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.engine.poll_timeout()
+        self.responder.poll_timeout()
     }
 
     /// The next packet to send, and to whom.
-    pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
-        let mut bytes = Vec::new();
-        let packet = self.engine.poll_transmit(now, &mut bytes)?;
-        Some((packet.remote, bytes))
+    pub(crate) fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        self.outbox.packets.pop_front()
     }
 
-    fn answer(&mut self, clock: HostTime) {
-        let mut out = [0; 1200];
-        while let Some(event) = self.engine.poll_event() {
-            let (Event::Datagram { data, stamp, .. } | Event::Stream { data, stamp, .. }) = &event
-            else {
-                continue;
-            };
-            // What a stream brings of a request comes at once: it is 18 bytes or a little more.
-            let Ok(request) = Request::decode(data) else {
-                continue;
-            };
-            let prepared = Prepared::answer(&request, stamp.time, &mut out).unwrap();
-            let answer = prepared.stamp(clock);
-            let sent = match event {
-                Event::Datagram { conn, .. } => self.engine.send_datagram(conn, answer).is_ok(),
-                Event::Stream { conn, stream, .. } => {
-                    self.engine.send_stream(conn, stream, answer, true).is_ok()
-                }
-                _ => false,
-            };
-            // Not to a client that is gone.
-            self.answered += u64::from(sent);
-        }
+    fn transmit(&mut self, now: Instant) {
+        self.responder.collect(&mut self.outbox);
+        self.responder.transmit(now, &mut self.outbox);
+    }
+
+    fn tell(&mut self, true_time: i64) {
+        self.shown.store(true_time, Ordering::Relaxed);
+        self.outbox.now = true_time;
+        self.time
+            .tell(Duration::from_nanos(true_time.unsigned_abs()));
     }
 }
 
-fn engine(identity: &Identity, time: &Arc<ToldTime>, seed: u64) -> Engine {
+fn responder(
+    identity: &Identity,
+    retry: Retry,
+    time: &Arc<ToldTime>,
+    shown: &Arc<AtomicI64>,
+    seed: u64,
+    now: Instant,
+) -> Responder<Clock> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    Engine::server_seeded(config(identity, time, seed), bytes)
+    let engine = Engine::server_seeded(config(identity, time, seed), bytes);
+    let limits = Limits {
+        retry,
+        ..Limits::NONE
+    };
+    let shared = Arc::new(Shared::new(&limits, Seed::new(seed.into())));
+    let read = {
+        let shown = Arc::clone(shown);
+        move || HostTime::from_unix_nanos(shown.load(Ordering::Relaxed))
+    };
+    let teller = Teller::vouching(read());
+    Responder::new(now, engine, teller, Box::new(read) as Clock).limited(now, &limits, 1, shared)
 }
 
 fn config(identity: &Identity, time: &Arc<ToldTime>, seed: u64) -> ServerConfig {
@@ -164,20 +226,4 @@ fn config(identity: &Identity, time: &Arc<ToldTime>, seed: u64) -> ServerConfig 
         &Issued::default(),
     )
     .unwrap()
-}
-
-struct Door {
-    asks_back: bool,
-}
-
-impl Admission for Door {
-    fn admit(&mut self, _: Instant, attempt: &Attempt) -> Verdict {
-        if self.asks_back && attempt.may_retry && !attempt.validated {
-            Verdict::Retry
-        } else {
-            Verdict::Accept
-        }
-    }
-
-    fn accepted(&mut self, _: Instant, _: ConnId, _: &Attempt) {}
 }

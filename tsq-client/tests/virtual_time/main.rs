@@ -1,4 +1,4 @@
-//! A whole client core and servers' engines under virtual time: hours in milliseconds, and every run the same.
+//! A whole client core and whole servers' cores under virtual time: hours in milliseconds, and every run the same.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -9,12 +9,13 @@ mod world;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use host::{Host, Identity};
+use host::Identity;
 use tsq_client::{
     Failure, Handshake, Options, SourceReport, Timestamps, Transport, TransportChoice,
 };
 use tsq_netem::Impairment;
 use tsq_proto::Offset;
+use tsq_server::limits::Retry;
 use world::World;
 
 const MS: Duration = Duration::from_millis(1);
@@ -26,17 +27,10 @@ fn address(number: u8) -> SocketAddr {
     ([192, 0, 2, number], 443).into()
 }
 
-/// The servers here tell nothing but the time.
-fn options() -> Options {
-    Options {
-        metadata: false,
-        follow_up: false,
-        ..Options::default()
-    }
-}
-
 fn world_of(impairment: Impairment, identity: &Identity) -> World {
-    World::new(impairment, vec![Host::new(address(1), identity, 1000)])
+    let mut world = World::new(impairment);
+    world.serve(address(1), identity, Retry::Never);
+    world
 }
 
 /// One server, one measurement over `impairment`.
@@ -68,7 +62,7 @@ fn assert_whole(report: &SourceReport, handshake: Option<Handshake>, round_trips
 fn offset_over_a_symmetrical_path_is_exact_and_there_after_two_round_trips() {
     let identity = Identity::new();
     let mut world = world_of(Impairment::round_trip(20 * MS), &identity);
-    let mut client = world.driver(vec![identity.server_at(address(1))], options());
+    let mut client = world.driver(vec![identity.server_at(address(1))], Options::default());
     client.behind = 350_000_000;
     let begun = world.now();
     let report = world.measure(&mut client, PATIENCE).remove(0);
@@ -77,10 +71,11 @@ fn offset_over_a_symmetrical_path_is_exact_and_there_after_two_round_trips() {
     for answer in report.accepted() {
         let off = (answer.sample.offset - Offset::from_nanos(350_000_000)).abs();
         assert!(off <= NOTHING, "{answer:?}");
-        assert_eq!(answer.timestamps, Timestamps::Kernel);
+        assert_eq!(answer.timestamps, Timestamps::KernelAndFollowUp);
     }
     world.close(client);
-    assert_eq!(world.hosts[0].answered, 5);
+    // One more that only brings the last follow-up.
+    assert_eq!(world.hosts[0].answered(), 6);
 }
 
 #[test]
@@ -95,16 +90,11 @@ fn same_seed_gives_the_same_report_to_the_byte_and_another_gives_another() {
             seed,
             ..Impairment::round_trip(30 * MS)
         };
-        let mut world = World::new(
-            bad,
-            vec![
-                Host::new(address(1), &identity, seed),
-                Host::new(address(2), &identity, seed + 1),
-            ],
-        );
-        world.hosts[0].asks_back = true;
+        let mut world = World::new(bad);
+        world.serve(address(1), &identity, Retry::Always);
+        world.serve(address(2), &identity, Retry::Never);
         let servers = [1, 2].map(|number| identity.server_at(address(number)));
-        let mut client = world.driver(servers.to_vec(), options());
+        let mut client = world.driver(servers.to_vec(), Options::default());
         let first = world.measure(&mut client, PATIENCE);
         world.rest(&mut client, Duration::from_secs(3600));
         let second = world.measure(&mut client, PATIENCE);
@@ -135,7 +125,7 @@ fn lost_packets_cost_time_and_no_samples() {
         };
         let options = Options {
             transport,
-            ..options()
+            ..Options::default()
         };
         let (report, world) = measured(lossy, options);
         assert_eq!(report.failure, None, "seed {seed}: {report:#?}");
@@ -163,7 +153,7 @@ fn reordered_packets_lose_no_queries() {
             seed,
             ..Impairment::round_trip(20 * MS)
         };
-        let (report, _) = measured(reordering, options());
+        let (report, _) = measured(reordering, Options::default());
         assert_eq!(report.failure, None, "seed {seed}: {report:#?}");
         assert_eq!(report.accepted().count(), 5, "seed {seed}: {report:#?}");
         assert_eq!(report.sent, 5, "seed {seed}: {report:#?}");
@@ -173,9 +163,9 @@ fn reordered_packets_lose_no_queries() {
 #[test]
 fn server_that_asks_back_with_a_retry_is_measured_one_round_trip_later() {
     let identity = Identity::new();
-    let mut world = world_of(Impairment::round_trip(20 * MS), &identity);
-    world.hosts[0].asks_back = true;
-    let mut client = world.driver(vec![identity.server_at(address(1))], options());
+    let mut world = World::new(Impairment::round_trip(20 * MS));
+    world.serve(address(1), &identity, Retry::Always);
+    let mut client = world.driver(vec![identity.server_at(address(1))], Options::default());
     let begun = world.now();
     let report = world.measure(&mut client, PATIENCE).remove(0);
     assert_eq!(report.accepted().count(), 5, "{report:#?}");
@@ -190,7 +180,7 @@ fn later_connections_ask_in_their_first_flight() {
     let mut world = world_of(Impairment::round_trip(20 * MS), &identity);
     let server = identity.server_at(address(1));
     for number in 0..6 {
-        let mut client = world.driver(vec![server.clone()], options());
+        let mut client = world.driver(vec![server.clone()], Options::default());
         let begun = world.now();
         let report = world.measure(&mut client, PATIENCE).remove(0);
         let (handshake, flights) = match number {
@@ -211,7 +201,7 @@ fn early_queries_that_a_restarted_server_cannot_read_are_asked_anew() {
     let mut world = world_of(Impairment::round_trip(20 * MS), &identity);
     let server = identity.server_at(address(1));
     for handshake in [Handshake::Full, Handshake::EarlyRefused, Handshake::Early] {
-        let mut client = world.driver(vec![server.clone()], options());
+        let mut client = world.driver(vec![server.clone()], Options::default());
         let begun = world.true_time();
         let report = world.measure(&mut client, PATIENCE).remove(0);
         let flights = if handshake == Handshake::Early { 1 } else { 2 };
@@ -225,7 +215,8 @@ fn early_queries_that_a_restarted_server_cannot_read_are_asked_anew() {
         }
         world.close(client);
         if handshake == Handshake::Full {
-            world.hosts[0].restart();
+            let now = world.now();
+            world.hosts[0].restart(now);
         }
     }
 }
@@ -235,7 +226,7 @@ fn early_queries_that_a_restarted_server_cannot_read_are_asked_anew() {
 fn connection_outlives_a_nat_that_changes_the_clients_port() {
     let identity = Identity::new();
     let mut world = world_of(Impairment::round_trip(20 * MS), &identity);
-    let mut client = world.driver(vec![identity.server_at(address(1))], options());
+    let mut client = world.driver(vec![identity.server_at(address(1))], Options::default());
     let report = world.measure(&mut client, PATIENCE).remove(0);
     assert_whole(&report, Some(Handshake::Full), 2);
     for _ in 0..5 {
@@ -259,7 +250,7 @@ fn silence_ends_with_the_deadline_and_is_called_silence() {
     };
     let identity = Identity::new();
     let mut world = world_of(silent, &identity);
-    let mut client = world.driver(vec![identity.server_at(address(1))], options());
+    let mut client = world.driver(vec![identity.server_at(address(1))], Options::default());
     let begun = world.now();
     let report = world.measure(&mut client, PATIENCE).remove(0);
     assert_eq!(world.now() - begun, PATIENCE);
@@ -291,7 +282,7 @@ fn datagrams_or_streams_are_what_was_asked_for() {
     ] {
         let options = Options {
             transport: choice,
-            ..options()
+            ..Options::default()
         };
         let (report, _) = measured(Impairment::round_trip(20 * MS), options);
         assert_whole(&report, Some(Handshake::Full), 2);
@@ -305,7 +296,7 @@ fn dead_addresses_of_a_name_hold_up_the_living_one_for_their_head_starts_alone()
     let mut world = world_of(Impairment::round_trip(20 * MS), &identity);
     let mut server = identity.server_at(address(1));
     server.target = tsq_client::Target::parse("time.example", 443).unwrap();
-    let mut client = world.driver(vec![server], options());
+    let mut client = world.driver(vec![server], Options::default());
     // The second has no way to it, the first is silent.
     client.names = vec![(
         "time.example".into(),
@@ -325,7 +316,7 @@ fn unknown_name_is_told_at_once() {
     let mut world = world_of(Impairment::default(), &identity);
     let mut server = identity.server_at(address(1));
     server.target = tsq_client::Target::parse("nowhere.example", 443).unwrap();
-    let mut client = world.driver(vec![server], options());
+    let mut client = world.driver(vec![server], Options::default());
     let begun = world.now();
     let report = world.measure(&mut client, PATIENCE).remove(0);
     assert!(
@@ -345,7 +336,7 @@ fn day_of_measurements_follows_a_clock_that_drifts() {
         ..Impairment::round_trip(20 * MS)
     };
     let mut world = world_of(jittery, &identity);
-    let mut client = world.driver(vec![identity.server_at(address(1))], options());
+    let mut client = world.driver(vec![identity.server_at(address(1))], Options::default());
     let begun = world.now();
     let mut measurements = 0;
     while world.now() - begun < Duration::from_secs(24 * 3600) {

@@ -10,9 +10,10 @@ use tsq_net::{ClockPair, ConnId, Departure, Stamp};
 use tsq_netem::{Impairment, Network};
 use tsq_proto::HostTime;
 use tsq_proto::time::Monotonic;
+use tsq_server::limits::Retry;
 
 use crate::chance::provider;
-use crate::host::Host;
+use crate::host::{Host, Identity};
 
 pub(crate) struct World {
     begun: Instant,
@@ -51,17 +52,26 @@ struct Socket {
 const EPOCH: i64 = 1_796_083_200_000_000_000;
 
 impl World {
-    pub(crate) fn new(impairment: Impairment, hosts: Vec<Host>) -> Self {
+    pub(crate) fn new(impairment: Impairment) -> Self {
         let begun = Instant::now();
         Self {
             begun,
             elapsed: 0,
             network: Network::new(impairment, begun),
             packets: 0,
-            hosts,
+            hosts: Vec::new(),
             ports: 5000,
             seed: impairment.seed,
         }
+    }
+
+    /// A server from now on.
+    pub(crate) fn serve(&mut self, address: SocketAddr, identity: &Identity, retry: Retry) {
+        self.seed += 1;
+        let (now, true_time) = (self.now(), self.true_time());
+        self.hosts.push(Host::new(
+            address, identity, retry, self.seed, now, true_time,
+        ));
     }
 
     pub(crate) fn driver(&mut self, servers: Vec<Server>, options: Options) -> Driver {
@@ -135,10 +145,10 @@ impl World {
             let ahead = next.saturating_duration_since(self.now());
             self.elapsed += u64::try_from(ahead.as_nanos()).unwrap();
             self.deliver(client);
-            let now = self.now();
+            let (now, true_time) = (self.now(), self.true_time());
             client.core.handle_timeout(&self.now_of(client.behind));
             for host in &mut self.hosts {
-                host.handle_timeout(now);
+                host.handle_timeout(now, true_time);
             }
         }
         over
@@ -242,7 +252,7 @@ enum Over {
 }
 
 fn send_of(host: &mut Host, network: &mut Network, now: Instant) {
-    while let Some((to, bytes)) = host.poll_transmit(now) {
+    while let Some((to, bytes)) = host.poll_transmit() {
         network.from_server(now, host.address, to, &bytes);
     }
 }
