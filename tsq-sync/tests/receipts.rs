@@ -8,7 +8,7 @@ use std::path::Path;
 use tsq_keys::{Algorithm, PrivateKey, SigningKey, SigningKeys, VerifyKeys};
 use tsq_proto::{Contents, HostTime, Nonce, Offset, Prepared, Request, Signer};
 use tsq_sync::receipt::{
-    Checked, Flaw, Hash, Hex, Line, Problem, Proof, START, append, last_signed, verify,
+    Checked, Flaw, Hash, Hex, Line, Problem, Proof, START, WriteError, append, last_signed, verify,
 };
 
 /// One signed exchange with a server 5 ms ahead, 10 us each way.
@@ -336,7 +336,13 @@ fn another_key_is_not_believed() {
 fn file_with_a_broken_end_is_moved_aside_and_a_new_chain_begun() {
     let kept = Kept::new(Algorithm::Ed25519);
     let good = kept.three();
-    let ends = [&good[..good.len() - 1], &good[..good.len() - 9], b"hello\n"];
+    let damaged = [&good[..], b"hello\n"].concat();
+    let ends = [
+        &good[..good.len() - 1],
+        &good[..good.len() - 9],
+        &damaged,
+        &[0; 700],
+    ];
     for (number, bad) in (1..).zip(ends) {
         std::fs::write(kept.path(), bad).unwrap();
         let aside = append(&kept.path(), Vec::new()).unwrap();
@@ -358,6 +364,51 @@ fn file_with_a_broken_end_is_moved_aside_and_a_new_chain_begun() {
     // The auditor sees what is missing.
     let torn = std::fs::read(kept.directory.path().join("receipts.jsonl.broken-2")).unwrap();
     assert_eq!(kept.check(&torn).unwrap_err().line, 3);
+}
+
+/// A word mistaken for another must not take a key, a configuration or a device away.
+#[test]
+fn file_that_never_held_receipts_is_left_as_it_is() {
+    let kept = Kept::new(Algorithm::Ed25519);
+    let folder = kept.directory.path();
+    for other in ["root:x:0:0::/root:/bin/sh\n", "{\"key\": 1}\n", "x"] {
+        std::fs::write(kept.path(), other).unwrap();
+        let error = append(&kept.path(), Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("left as it is"), "{error}");
+        assert_eq!(std::fs::read_to_string(kept.path()).unwrap(), other);
+    }
+    let pipe = folder.join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for path in [folder, &pipe, Path::new("/dev/null")] {
+        let error = append(path, Vec::new()).unwrap_err();
+        assert!(matches!(error, WriteError::Foreign { .. }), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 2);
+}
+
+/// What a link leads to is the file, and who may read it stays so.
+#[test]
+fn broken_file_behind_a_link_is_moved_where_it_is_with_its_mode() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let kept = Kept::new(Algorithm::Ed25519);
+    let good = kept.three();
+    std::fs::write(kept.path(), &good[..good.len() - 9]).unwrap();
+    std::fs::set_permissions(kept.path(), PermissionsExt::from_mode(0o600)).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let link = other.path().join("link");
+    symlink(kept.path(), &link).unwrap();
+    assert!(
+        append(&link, vec![line(&kept.signing, 4)])
+            .unwrap()
+            .is_some()
+    );
+    assert!(link.is_symlink());
+    let metadata = std::fs::metadata(kept.path()).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    let (checked, _) = kept.check(&std::fs::read(kept.path()).unwrap()).unwrap();
+    assert_eq!(checked.lines, 1);
+    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 1);
 }
 
 /// The kernel writes what fits, and then no more, as on a full disk.

@@ -31,6 +31,11 @@ pub enum WriteError {
         /// Which.
         path: PathBuf,
     },
+    /// It is no file of receipts, and never was one: it is left as it is.
+    Foreign {
+        /// Which.
+        path: PathBuf,
+    },
     /// The file does not end with a whole receipt, so nothing can be chained to it, and it cannot be moved aside.
     Broken {
         /// Which.
@@ -53,6 +58,11 @@ impl fmt::Display for WriteError {
             Self::Held { path } => write!(
                 f,
                 "cannot keep a receipt in {}: another process has locked it",
+                path.display()
+            ),
+            Self::Foreign { path } => write!(
+                f,
+                "{} is something else than a file of receipts, and is left as it is: name another one",
                 path.display()
             ),
             Self::Broken {
@@ -97,10 +107,18 @@ impl fmt::Display for Aside {
 pub fn append(path: &Path, lines: Vec<Line>) -> Result<Option<Aside>, WriteError> {
     let (mut file, aside) = match ready(path)? {
         (file, Ok(next)) => ((file, next), None),
-        (_broken, Err(problem)) => {
-            let aside = move_aside(path, problem)?;
+        (mut broken, Err(problem)) => {
+            if !was_of_receipts(&mut broken).map_err(|error| failed(path, error))? {
+                return Err(WriteError::Foreign { path: path.into() });
+            }
+            let mode = broken.metadata().map(|metadata| metadata.permissions());
+            // Of a link, what it leads to.
+            let path = fs::canonicalize(path).map_err(|error| failed(path, error))?;
+            let aside = move_aside(&path, problem)?;
             // While the broken one is locked nobody else moves the new one.
-            let (file, next) = ready(path)?;
+            let (file, next) = ready(&path)?;
+            mode.and_then(|mode| file.set_permissions(mode))
+                .map_err(|error| failed(&path, error))?;
             let next = next.unwrap_or((0, START));
             ((file, next), Some(aside))
         }
@@ -113,12 +131,28 @@ pub fn append(path: &Path, lines: Vec<Line>) -> Result<Option<Aside>, WriteError
         text.push_str(&one);
         text.push('\n');
     }
-    write_whole(file, text.as_bytes()).map_err(|error| WriteError::File {
-        path: path.into(),
-        error,
-    })?;
+    write_whole(file, text.as_bytes()).map_err(|error| failed(path, error))?;
     Ok(aside)
 }
+
+fn failed(path: &Path, error: io::Error) -> WriteError {
+    WriteError::File {
+        path: path.into(),
+        error,
+    }
+}
+
+/// Whether a file whose end is broken began as one of receipts does; or lost what was in it with the power, and holds
+/// zeros.
+fn was_of_receipts(file: &mut File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(LONGEST_LINE).read_to_end(&mut start)?;
+    Ok(start.starts_with(BEGINNING) || start.iter().all(|byte| *byte == 0))
+}
+
+/// Of the first line, and every other.
+const BEGINNING: &[u8] = b"{\"seq\":";
 
 /// All of it or nothing: a part, on a full disk, would be the broken end of the next run.
 fn write_whole(file: &mut File, bytes: &[u8]) -> io::Result<()> {
@@ -138,12 +172,8 @@ type Next = (u64, Hash);
 
 /// The file, locked, and how it goes on.
 fn ready(path: &Path) -> Result<(File, Result<Next, BadLine>), WriteError> {
-    let failed = |error| WriteError::File {
-        path: path.into(),
-        error,
-    };
     let mut file = open_locked(path)?;
-    let next = match last_line(&mut file).map_err(failed)? {
+    let next = match last_line(&mut file).map_err(|error| failed(path, error))? {
         End {
             is_whole: false, ..
         } => Err(BadLine::Unfinished),
@@ -156,12 +186,13 @@ fn ready(path: &Path) -> Result<(File, Result<Next, BadLine>), WriteError> {
 }
 
 fn open_locked(path: &Path) -> Result<File, WriteError> {
-    let failed = |error| WriteError::File {
-        path: path.into(),
-        error,
-    };
+    let failed = |error| failed(path, error);
     let end = Instant::now() + PATIENCE;
     loop {
+        // A pipe would be waited for, and a device written to.
+        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return Err(WriteError::Foreign { path: path.into() });
+        }
         let mut options = OpenOptions::new();
         let options = options.read(true).append(true).create(true);
         let file = options.open(path).map_err(failed)?;
