@@ -91,6 +91,9 @@ impl fmt::Display for CertificateError {
 pub fn obtain(source: &CertificateSource) -> Result<Vec<Certificate>, CertificateError> {
     if let CertificateSource::SelfMade { dir, names, .. } = source {
         let PemPair { cert, key } = kept(dir);
+        if exists(dir)? {
+            only_ours(dir)?;
+        }
         if !exists(&cert)? && !exists(&key)? {
             make(dir, &cert, &key, names)?;
         }
@@ -106,7 +109,11 @@ pub fn load_all(source: &CertificateSource) -> Result<Vec<Certificate>, Certific
     match source {
         CertificateSource::Files(pairs) => pairs.iter().map(|pair| load(pair, false)).collect(),
         CertificateSource::SelfMade { dir, names, asked } => {
-            let certificate = load(&kept(dir), true)?;
+            let pair = kept(dir);
+            for place in [dir, &pair.cert, &pair.key] {
+                only_ours(place)?;
+            }
+            let certificate = load(&pair, true)?;
             if *asked {
                 warn_of_missing(names, &certificate);
             }
@@ -125,6 +132,9 @@ pub fn check(source: &CertificateSource) -> Result<Vec<Certificate>, Certificate
             if !exists(&kept(dir).cert)? && !exists(&kept(dir).key)? =>
         {
             made(names)?;
+            if exists(dir)? {
+                only_ours(dir)?;
+            }
             can_be_made(dir)?;
             Ok(Vec::new())
         }
@@ -264,6 +274,23 @@ fn can_be_made(dir: &Path) -> Result<(), CertificateError> {
     })
 }
 
+/// Who could put a certificate there, and its key, could answer as this server.
+fn only_ours(place: &Path) -> Result<(), CertificateError> {
+    let file = |error| CertificateError::File {
+        path: place.into(),
+        error,
+    };
+    let mode = fs::metadata(place).map_err(file)?.permissions().mode();
+    if mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let problem = format!(
+        "others may write to it (mode {:o}): make it this server's alone (chmod go-w), and remove what is not its own",
+        mode & 0o7777
+    );
+    Err(file(io::Error::other(problem)))
+}
+
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {
     tsq_certs::write_new(path, text, mode).map_err(|error| CertificateError::File {
         path: path.into(),
@@ -297,6 +324,33 @@ fn always() -> Result<Lifetime, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folder_or_file_that_others_may_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("state");
+        let source = CertificateSource::SelfMade {
+            dir: dir.clone(),
+            names: vec!["a.example".into()],
+            asked: false,
+        };
+        obtain(&source).unwrap();
+        let PemPair { cert, key } = kept(&dir);
+        for (place, mode, open) in [
+            (&dir, 0o700, 0o777),
+            (&cert, 0o644, 0o666),
+            (&key, 0o600, 0o620),
+        ] {
+            fs::set_permissions(place, PermissionsExt::from_mode(open)).unwrap();
+            for tried in [obtain(&source), check(&source)] {
+                let error = tried.unwrap_err().to_string();
+                assert!(error.contains("others may write"), "{error}");
+                assert!(error.contains(&place.display().to_string()), "{error}");
+            }
+            fs::set_permissions(place, PermissionsExt::from_mode(mode)).unwrap();
+        }
+        obtain(&source).unwrap();
+    }
 
     #[test]
     fn key_without_its_certificate_is_not_left_behind() {
