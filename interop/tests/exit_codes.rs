@@ -123,6 +123,33 @@ fn offset_past_the_limit_exits_5_and_names_the_option() {
     assert!(reason.contains("raise --max-offset"), "{reason}");
 }
 
+#[test]
+fn certificate_of_ours_that_the_server_refuses_is_told_as_such() {
+    let (ours, others) = (Certs::new(), Certs::new());
+    let authority = ours.ca();
+    let server = Server::start(&["--client-ca", &authority]);
+    let stranger = others.client("stranger");
+    let shown = [
+        "--client-cert",
+        &stranger.cert,
+        "--client-key",
+        &stranger.key,
+    ];
+    let report = ask(&server, &shown);
+    assert_eq!(report.outcome.code, Some(3), "{report:#?}");
+    assert_eq!(
+        report.source(0, "verdict"),
+        "client_certificate_refused",
+        "{report:#?}"
+    );
+    let told = &report.outcome.stderr;
+    assert!(
+        told.contains("refused the certificate that we showed it"),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
 /// Runs `tsq-adjtime` without the right to set the clock.
 fn run_without_permission(program: &Path, privileges: &[&str], args: &[&str]) -> Outcome {
     let mut command = if geteuid().is_root() {

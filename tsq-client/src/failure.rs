@@ -47,6 +47,13 @@ pub enum Failure {
         /// The address.
         address: SocketAddr,
     },
+    /// The server does not accept the certificate that we showed it.
+    ClientCertificateRefused {
+        /// The address tried.
+        address: SocketAddr,
+        /// The TLS alert that says why: 42 to 48, or 51 (RFC 8446, section 6).
+        alert: u8,
+    },
     /// The server serves only clients with a certificate, and was shown none.
     NoClientCertificate {
         /// The address.
@@ -95,6 +102,7 @@ impl Failure {
             Self::PortClosed { .. } => "port_closed",
             Self::PathTooNarrow { .. } => "path_too_narrow",
             Self::NotTsq { .. } => "not_tsq",
+            Self::ClientCertificateRefused { .. } => "client_certificate_refused",
             Self::NoClientCertificate { .. } => "no_client_certificate",
             Self::Connection { .. } => "connection",
             Self::Trust { refusal, .. } => refusal.name(),
@@ -118,6 +126,14 @@ impl Failure {
                 local: false,
                 ..
             } => Self::NoClientCertificate { address },
+            CloseReason::Tls {
+                alert,
+                local: false,
+                reason,
+            } if is_of_certificate(*alert, reason) => Self::ClientCertificateRefused {
+                address,
+                alert: *alert,
+            },
             CloseReason::Tls {
                 alert,
                 local,
@@ -155,7 +171,9 @@ impl Failure {
             Self::Silent { .. } => 3,
             Self::PathTooNarrow { .. } => 4,
             Self::Connection { .. } => 5,
-            Self::NotTsq { .. } | Self::NoClientCertificate { .. } => 6,
+            Self::NotTsq { .. }
+            | Self::ClientCertificateRefused { .. }
+            | Self::NoClientCertificate { .. } => 6,
             Self::NoDatagrams | Self::NoStreams | Self::NoSamples | Self::Unanswered { .. } => 7,
             Self::Trust { .. } => 8,
         }
@@ -194,6 +212,11 @@ impl fmt::Display for Failure {
                 "the path to {address} carries no packets of 1200 bytes: QUIC cannot work here, NTS can"
             ),
             Self::NotTsq { address } => write!(f, "{address} speaks QUIC but not TSQ"),
+            Self::ClientCertificateRefused { alert, .. } => write!(
+                f,
+                "the server refused the certificate that we showed it: {} (alert {alert})",
+                of_certificate(*alert)
+            ),
             Self::NoClientCertificate { .. } => {
                 f.write_str("the server serves only clients with a certificate, and we showed none")
             }
@@ -230,5 +253,32 @@ impl fmt::Display for Failure {
         }
     }
 }
-/// A TLS alert (RFC 8446, section 6).
+/// Whether a server's alert is about the client's certificate.
+fn is_of_certificate(alert: u8, reason: &str) -> bool {
+    match alert {
+        BAD_CERTIFICATE..=UNKNOWN_CA => true,
+        // Of a signature; its own words say of which.
+        DECRYPT_ERROR => reason.contains("certificate"),
+        _ => false,
+    }
+}
+
+/// What a server says of a client's certificate.
+fn of_certificate(alert: u8) -> &'static str {
+    match alert {
+        43 => "it is of a kind that the server does not take",
+        44 => "it was revoked",
+        45 => "it has expired, or is not valid yet, by the server's clock",
+        46 => "the server does not accept it",
+        UNKNOWN_CA => "the server does not know its authority",
+        DECRYPT_ERROR => "it is not signed by the authority that the server knows by that name",
+        // bad_certificate, and 47, illegal_parameter.
+        _ => "it is not one for a client, or is broken",
+    }
+}
+
+/// TLS alerts (RFC 8446, section 6).
+const BAD_CERTIFICATE: u8 = 42;
+const UNKNOWN_CA: u8 = 48;
+const DECRYPT_ERROR: u8 = 51;
 const CERTIFICATE_REQUIRED: u8 = 116;

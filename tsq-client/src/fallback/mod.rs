@@ -224,6 +224,7 @@ pub(crate) fn may_be_blocked(failure: &Failure) -> bool {
         | Failure::PortClosed { .. }
         | Failure::PathTooNarrow { .. }
         | Failure::NotTsq { .. }
+        | Failure::ClientCertificateRefused { .. }
         | Failure::NoClientCertificate { .. }
         | Failure::Connection { .. }
         | Failure::Trust { .. }

@@ -69,6 +69,9 @@ pub(super) fn of_failure(failure: &Failure) -> Advice {
         Failure::NotTsq { .. } => {
             "it is another service, as a web server or the login page of a hotel's network: name a TSQ server, or another port".into()
         }
+        Failure::ClientCertificateRefused { .. } => {
+            "have that of {client-cert} made anew by an authority that the server takes (its operator: tsq-certs client); where it is new, see that both clocks are right".into()
+        }
         Failure::NoClientCertificate { .. } => {
             "show it a certificate of an authority that it takes: {client-cert} FILE {client-key} FILE (its operator makes one: tsq-certs client)".into()
         }
@@ -289,7 +292,11 @@ mod tests {
             (Failure::PortClosed { address }, "UDP 443"),
             (Failure::PathTooNarrow { address }, "1280 bytes"),
             (Failure::NotTsq { address }, "another service"),
-            (Failure::NoClientCertificate { address }, "client-cert"),
+            (Failure::NoClientCertificate { address }, "client-cert FILE"),
+            (
+                Failure::ClientCertificateRefused { address, alert: 45 },
+                "made anew",
+            ),
             (Failure::Connection { address, problem }, "server's log"),
             (Failure::NoDatagrams, "streams"),
             (Failure::NoStreams, "datagrams"),
