@@ -89,6 +89,9 @@ fn nts_is_held_to_the_same_certificates() {
         assert_eq!(report.outcome.code, Some(7), "{report:#?}");
         assert_eq!(report.source(0, "verdict"), "port_closed", "{report:#?}");
         assert_problem(&report, 0, words);
+        // The line tells what the code is about.
+        let told = &report.outcome.stderr;
+        assert!(told.contains("by NTS") && told.contains(words), "{told}");
     }
     let other = setting.ask(&closed, &["--server-name", "other.example"]);
     assert_eq!(other.outcome.code, Some(7), "{other:#?}");

@@ -33,25 +33,9 @@ pub struct Args {
     #[command(flatten)]
     pub reach: Reach,
 
-    /// Do nothing when the clock is further off than this: 500ms, 10s, 2m, 1h, or milliseconds; "none" sets no limit
-    #[arg(long, value_name = "TIME", default_value = "1000", value_parser = limit_or_none)]
-    pub max_offset: Duration,
-
-    /// Limit the first correction after a boot to this instead, if it is more; "none" sets no limit
-    #[arg(long, value_name = "TIME", value_parser = limit_or_none)]
-    pub max_start_offset: Option<Duration>,
-
-    /// Make no step that with those of the last 7 days adds up to more than this
-    #[arg(long, value_name = "TIME", value_parser = limit)]
-    pub max_step_total: Option<Duration>,
-
-    /// Keep there the last verified time and the steps made [default: $STATE_DIRECTORY or /var/lib/tsq-adjtime]
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
-
-    /// Slew up to this offset and step beyond it
-    #[arg(long, value_name = "TIME", default_value = "128", value_parser = slewable)]
-    pub slew_threshold: Duration,
+    /// How far the clock may be moved.
+    #[command(flatten)]
+    pub limits: Limits,
 
     /// Time for the whole run
     #[arg(long, value_name = "TIME", default_value = "3000", value_parser = measuring)]
@@ -88,6 +72,26 @@ pub struct Args {
     /// Do not check certificates. Only with --dry-run: whoever answers could be anyone
     #[arg(long, conflicts_with_all = ["ca", "pin", "server_name"])]
     pub insecure: bool,
+}
+
+/// How far the clock may be moved.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Limits {
+    /// Do nothing when the clock is further off than this: 500ms, 10s, 2m, 1h, or milliseconds; "none" sets no limit
+    #[arg(long, value_name = "TIME", default_value = "1000", value_parser = limit_or_none)]
+    pub max_offset: Duration,
+
+    /// Limit the first correction after a boot to this instead, if it is more; "none" sets no limit
+    #[arg(long, value_name = "TIME", value_parser = limit_or_none)]
+    pub max_start_offset: Option<Duration>,
+
+    /// Make no step that with those of the last 7 days adds up to more than this
+    #[arg(long, value_name = "TIME", value_parser = limit)]
+    pub max_step_total: Option<Duration>,
+
+    /// Slew up to this offset and step beyond it
+    #[arg(long, value_name = "TIME", default_value = "128", value_parser = slewable)]
+    pub slew_threshold: Duration,
 }
 
 /// Other things to do.
@@ -187,7 +191,7 @@ pub enum Command {
 
     /// See whether a run would work, with all that one needs to ask for help; sets nothing
     ///
-    /// Exits as a run with the same options, the usual limits and --dry-run would: whether this user may set the clock,
+    /// Exits as a run with the same options and --dry-run would: whether this user may set the clock,
     /// and which daemon keeps it, is told among what is found.
     Check {
         /// Whom to ask.
@@ -203,6 +207,9 @@ pub enum Command {
         /// Print one JSON object and nothing else
         #[arg(long)]
         json: bool,
+        /// How far a run may move the clock.
+        #[command(flatten)]
+        limits: Limits,
         /// Whom to believe, and how to reach them.
         #[command(flatten)]
         reach: Reach,
@@ -302,8 +309,8 @@ mod tests {
     fn slew_that_would_take_longer_than_two_weeks_is_refused() {
         let slew =
             |time: &str| Args::try_parse_from(["tsq-adjtime", "a", "--slew-threshold", time]);
-        assert_eq!(slew("600000").unwrap().slew_threshold, MAX_SLEW);
-        assert_eq!(slew("10m").unwrap().slew_threshold, MAX_SLEW);
+        assert_eq!(slew("600000").unwrap().limits.slew_threshold, MAX_SLEW);
+        assert_eq!(slew("10m").unwrap().limits.slew_threshold, MAX_SLEW);
         let error = slew("600001").unwrap_err().to_string();
         assert!(error.contains("two weeks"), "{error}");
     }
@@ -312,7 +319,11 @@ mod tests {
     fn defaults_are_those_of_the_seed() {
         let args = Args::try_parse_from(["tsq-adjtime", "a"]).unwrap();
         assert_eq!((args.reach.port, args.reach.queries), (443, 5));
-        let times = [args.max_offset, args.slew_threshold, args.timeout];
+        let times = [
+            args.limits.max_offset,
+            args.limits.slew_threshold,
+            args.timeout,
+        ];
         assert_eq!(times, [1000, 128, 3000].map(Duration::from_millis));
         assert!(!args.dry_run && !args.insecure && !args.no_verify);
     }
@@ -320,7 +331,7 @@ mod tests {
     #[test]
     fn limit_of_none_is_the_most_there_can_be() {
         let args = Args::try_parse_from(["tsq-adjtime", "a", "--max-offset", "none"]).unwrap();
-        assert_eq!(args.max_offset, LONGEST);
+        assert_eq!(args.limits.max_offset, LONGEST);
     }
 
     /// Every option that takes a time takes it in every spelling, whichever command it belongs to.
@@ -346,8 +357,8 @@ mod tests {
                 }
             }
         }
-        // Five of a run, two of wait, one each of rtc, explain and check.
-        assert_eq!(seen, 5 * 10);
+        // Five of a run, two of wait, one each of rtc and explain, five of check.
+        assert_eq!(seen, 5 * 14);
     }
 
     #[test]

@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn other_commands_take_what_bears_on_a_measurement() {
         let text = format!(
-            "servers = [\"a\", \"b\"]\npin = \"{PIN}\"\nmax-offset = 5\ntimeout = 700\nquiet = true\n"
+            "servers = [\"a\", \"b\"]\npin = \"{PIN}\"\nmax-offset = 5\ntimeout = 700\nquiet = true\n\
+             state-dir = \"/state\"\n"
         );
         for name in ["wait", "check", "explain", "rtc"] {
             let args = load(&text, &[name]).unwrap().args;
@@ -106,7 +107,19 @@ mod tests {
                 other => panic!("{other:?}"),
             };
             assert_eq!((servers.len(), reach.pin.len()), (2, 1), "{name}");
+            // What was kept there bears on what is believed.
+            assert_eq!(
+                reach.state_dir.as_deref(),
+                Some(Path::new("/state")),
+                "{name}"
+            );
         }
+        // It says what a run would do.
+        let Some(Command::Check { limits, .. }) = load(&text, &["check"]).unwrap().args.command
+        else {
+            panic!("no check");
+        };
+        assert_eq!(limits.max_offset, std::time::Duration::from_millis(5));
         let args = load(&text, &["wait", "--timeout", "9s", "c"]).unwrap().args;
         let Some(Command::Wait {
             servers, timeout, ..

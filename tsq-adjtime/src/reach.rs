@@ -13,6 +13,10 @@ pub struct Reach {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
+    /// Keep there the last verified time and the steps made [default: $STATE_DIRECTORY or /var/lib/tsq-adjtime]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
     /// UDP port of servers that name none
     #[arg(long, default_value_t = 443, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,

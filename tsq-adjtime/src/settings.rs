@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use tsq_algo::{Limits, Mark, Method, Policy, Rules};
+use tsq_algo::{Limits as Fitness, Mark, Method, Policy, Rules};
 use tsq_client::{
     ClientIdentity, Ladder, Options, Server, Target, TransportChoice, Trust, is_certificate_name,
 };
@@ -12,7 +12,7 @@ use tsq_keys::VerifyKeys;
 use tsq_proto::words::{Count, Foreign};
 use tsq_sync::{Bootstrap, Choice, Keeping, Reason, Settings};
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Limits};
 use crate::choices::{BootstrapArg, CombineArg, FallbackArg, MinTrustArg, TransportArg};
 use crate::ended::Unusable;
 use crate::exit::Exit;
@@ -42,6 +42,11 @@ pub fn resolve(args: &Args) -> Result<Settings, Unusable> {
     if let Some(word) = args.servers.iter().find(|server| Command::is_name(server)) {
         return Err(usage(format!(
             "{word} is a command: its options go after it, as in tsq-adjtime {word} --json"
+        )));
+    }
+    if let Some((word, command)) = mistyped(&args.servers) {
+        return Err(usage(format!(
+            "{word} is no command; did you mean {command}? A server that is called so is written with its port ({word}:443)"
         )));
     }
     if args.reach.server_name.is_some() && args.reach.ca.is_none() && !args.reach.pin.is_empty() {
@@ -80,8 +85,8 @@ pub fn resolve(args: &Args) -> Result<Settings, Unusable> {
         })
         .collect();
     let policy = Policy {
-        slew_threshold: args.slew_threshold,
-        max_offset: args.max_offset,
+        slew_threshold: args.limits.slew_threshold,
+        max_offset: args.limits.max_offset,
     };
     Ok(Settings {
         servers,
@@ -110,9 +115,9 @@ pub fn resolve(args: &Args) -> Result<Settings, Unusable> {
         beside_daemon: args.beside_daemon,
         receipt: args.receipt.clone(),
         keeping: Keeping {
-            folder: args.state_dir.clone(),
-            max_start_offset: args.max_start_offset,
-            max_step_total: args.max_step_total,
+            folder: args.reach.state_dir.clone(),
+            max_start_offset: args.limits.max_start_offset,
+            max_step_total: args.limits.max_step_total,
         },
         bootstrap: match args.reach.bootstrap {
             BootstrapArg::Auto => Bootstrap::Auto,
@@ -123,20 +128,49 @@ pub fn resolve(args: &Args) -> Result<Settings, Unusable> {
     })
 }
 
-/// A measurement of these servers that sets nothing; past the usual limit it says so.
+/// A measurement of these servers that sets nothing; past the limits, the usual ones where none are given, it says so.
 ///
 /// # Errors
 /// [`Unusable`]: a bad server, an unreadable CA file, or no roots.
-pub fn to_look(servers: &[String], reach: &Reach, timeout: Duration) -> Result<Settings, Unusable> {
+pub fn to_look(
+    servers: &[String],
+    reach: &Reach,
+    timeout: Duration,
+    limits: Option<&Limits>,
+) -> Result<Settings, Unusable> {
     let plain = ["tsq-adjtime", "--dry-run", "-"];
     let args = Args::try_parse_from(plain).expect("these words are right");
     resolve(&Args {
         servers: servers.to_vec(),
         reach: reach.clone(),
         timeout,
+        limits: limits.unwrap_or(&args.limits).clone(),
         ..args
     })
 }
+
+/// A first word that is nearly a command's, and what it may have been meant to be: the run that sets the clock must not
+/// take the place of one that only looks.
+fn mistyped(servers: &[String]) -> Option<(&str, &'static str)> {
+    let word = servers.first()?;
+    let near = |command: &&str| {
+        let most = if command.len() > 4 { 2 } else { 1 };
+        strsim::osa_distance(word, command) <= most
+    };
+    let bare = word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    let command = COMMANDS.into_iter().filter(|_| bare).find(near)?;
+    Some((word, command))
+}
+
+/// The names of all commands.
+const COMMANDS: [&str; 6] = [
+    "self-test",
+    "wait",
+    "rtc",
+    "explain",
+    "check",
+    "verify-receipt",
+];
 
 /// The rungs below TSQ. On by default is only what is authenticated, and only where TSQ was not asked for in a
 /// way that nothing else can serve.
@@ -204,7 +238,7 @@ fn choice(args: &Args) -> Result<Choice, String> {
                 CombineArg::Median => Method::Median,
                 CombineArg::Weighted => Method::Weighted,
             },
-            limits: Limits::default(),
+            limits: Fitness::default(),
         },
         marks: args
             .servers
@@ -400,6 +434,26 @@ mod tests {
     }
 
     #[test]
+    fn mistyped_command_is_no_server() {
+        for (word, meant) in [
+            ("chek", "check"),
+            ("explan", "explain"),
+            ("wiat", "wait"),
+            ("selftest", "self-test"),
+            ("verify-reciept", "verify-receipt"),
+        ] {
+            let error = resolve(&[word, "b", "--pin", PIN]).unwrap_err();
+            assert_eq!(error.exit, Exit::Usage);
+            let asked = format!("did you mean {meant}?");
+            assert!(error.problem.contains(&asked), "{error:?}");
+        }
+        for server in ["chek.example", "chek:443", "time", "ntp", "a"] {
+            resolve(&[server, "--pin", PIN]).unwrap();
+        }
+        assert!(COMMANDS.iter().all(|name| Command::is_name(name)));
+    }
+
+    #[test]
     fn command_after_an_option_is_not_taken_for_a_host() {
         let error = resolve(&["--dry-run", "self-test"]).unwrap_err();
         assert!(error.problem.contains("is a command"), "{error:?}");
@@ -443,7 +497,7 @@ mod tests {
         let pin = "00".repeat(32);
         let words = ["tsq-adjtime", "--port", "444", "--pin", &pin, "-"];
         let reach = Args::try_parse_from(words).unwrap().reach;
-        let settings = to_look(&["a".into()], &reach, Duration::from_millis(700)).unwrap();
+        let settings = to_look(&["a".into()], &reach, Duration::from_millis(700), None).unwrap();
         assert!(settings.dry_run);
         assert_eq!(settings.servers[0].target.port, 444);
         assert_eq!(settings.timeout.as_millis(), 700);

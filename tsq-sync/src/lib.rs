@@ -40,7 +40,7 @@ pub use advice::{Advice, Reason, Setting, Spelling};
 pub use judged::{Choice, Judged};
 pub use memory::Keeping;
 pub use outcome::{Outcome, Problem, Remaining, SelfTest, Warning};
-pub use run::synchronise;
+pub use run::{may_set, synchronise};
 pub use settings::{Bootstrap, Settings};
 pub use standing::{Distrust, Rule, Standing, TrustReport};
 pub use uncounted::Uncounted;

@@ -136,8 +136,7 @@ impl<'a> Run<'a> {
     ) -> Result<(Self, Vec<Warning>), Unready> {
         let mut warnings = Vec::new();
         if !settings.dry_run {
-            permission()?;
-            warnings.extend(keeper::alone(settings.beside_daemon)?);
+            warnings.extend(may_set(settings.beside_daemon)?);
         }
         let until = start + settings.timeout.mul_f64(FIRST_SHARE);
         let (memory, warning) = Memory::open(&settings.keeping, settings.dry_run, until)?;
@@ -256,13 +255,20 @@ fn part_of(share: f64, end: Instant) -> Instant {
     now + end.saturating_duration_since(now).mul_f64(share)
 }
 
-/// Whether this process may set the clock at all.
-fn permission() -> Result<(), Unready> {
+/// That this process may set the clock, and no daemon keeps it, unless it is to be set `beside` one; a warning if one
+/// runs that may begin to.
+///
+/// # Errors
+/// [`Unready`] says which.
+pub fn may_set(beside: bool) -> Result<Option<Warning>, Unready> {
     let nothing = Limits {
         max_step: Duration::ZERO,
         max_slew: Duration::ZERO,
     };
-    SystemClock::open(nothing).may_set().map_err(Unready::Clock)
+    SystemClock::open(nothing)
+        .may_set()
+        .map_err(Unready::Clock)?;
+    keeper::alone(beside)
 }
 
 /// Less is no time to measure anew: it would hide why.

@@ -1,7 +1,7 @@
 //! Why a run came to nothing, in one line.
 
 use tsq_client::Protocol;
-use tsq_sync::{Action, Outcome, Reason, Verdict};
+use tsq_sync::{Action, Outcome, Reason, Refusal, Verdict};
 
 use crate::View;
 
@@ -12,8 +12,12 @@ pub fn why(outcome: &Outcome, view: View) -> Option<String> {
         return Some(problems.join("; "));
     }
     match &outcome.action {
-        Action::Refused { reason } => {
-            let reason = reason.told(view.spelling);
+        Action::Refused { reason: refusal } => {
+            let reason = refusal.told(view.spelling);
+            // Names them itself.
+            if let Refusal::NotAll(_) = refusal {
+                return Some(reason);
+            }
             Some(match failures(outcome, view).as_slice() {
                 [] => reason,
                 [only] if outcome.sources.len() == 1 => only.clone(),
@@ -37,7 +41,18 @@ fn failures(outcome: &Outcome, view: View) -> Vec<String> {
                 other => format!("by {other}: "),
             };
             let failure = verdict.told(view.spelling);
-            Some(format!("{}: {by}{failure}", source.server))
+            // A refused certificate is what to act on, whatever TSQ's own trouble was.
+            let refused = source
+                .attempts
+                .iter()
+                .filter(|attempt| attempt.is_refused());
+            let refused: Vec<String> = refused
+                .map(|attempt| format!("by {}: {}", attempt.protocol, attempt.problem))
+                .collect();
+            Some(match refused.is_empty() {
+                true => format!("{}: {by}{failure}", source.server),
+                false => format!("{}: {}; {failure}", source.server, refused.join("; ")),
+            })
         }
         Verdict::Judged(tsq_algo::Verdict::Unsynchronised) => {
             Some(format!("{}: {verdict}", source.server))

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use tsq_sync::findings;
+use tsq_sync::{findings, may_set};
 use tsq_view::findings::{json as print_json, ticket};
 
 use super::explain::ask;
+use crate::args::Limits;
 use crate::ended::{self, Ended, Unusable};
 use crate::exit::Exit;
 use crate::reach::Reach;
@@ -18,11 +19,13 @@ use crate::shown::{place, view};
 pub(super) fn run(
     servers: &[String],
     reach: &Reach,
+    limits: &Limits,
     timeout: Duration,
     json: bool,
 ) -> Result<Ended, Unusable> {
-    let outcome = ask(servers, reach, timeout)?;
+    let outcome = ask(servers, reach, timeout, Some(limits))?;
     let code = outcome.as_ref().map_or(Exit::Done, Exit::of).code();
+    let unready = may_set(false).err().map(Unusable::from);
     let findings = findings::all(outcome.as_ref());
     let (place, view) = (place(), view(true));
     ended::print(|out| {
@@ -30,7 +33,16 @@ pub(super) fn run(
             return print_json(&findings, Some(code), &place, view, out);
         }
         ticket(&findings, outcome.as_ref(), &place, view, out)?;
-        writeln!(out, "a run would end with exit code {code}")
+        writeln!(out, "a dry run would end with exit code {code}")?;
+        match &unready {
+            Some(unready) => writeln!(
+                out,
+                "a run that sets the clock would end with exit code {}: {}",
+                unready.exit.code(),
+                unready.problem
+            ),
+            None => Ok(()),
+        }
     })?;
     Ok(outcome.as_ref().map_or_else(Ended::well, Ended::of))
 }

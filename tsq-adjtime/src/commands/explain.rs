@@ -6,6 +6,7 @@ use tsq_sync::{Outcome, findings};
 use tsq_view::findings::{json as print_json, sentences};
 
 use super::measure;
+use crate::args::Limits;
 use crate::ended::{self, Ended, Unusable};
 use crate::reach::Reach;
 use crate::shown::{place, view};
@@ -20,7 +21,7 @@ pub(super) fn run(
     timeout: Duration,
     json: bool,
 ) -> Result<Ended, Unusable> {
-    let outcome = ask(servers, reach, timeout)?;
+    let outcome = ask(servers, reach, timeout, None)?;
     let findings = findings::all(outcome.as_ref());
     let view = view(false);
     ended::print(|out| match json {
@@ -35,9 +36,10 @@ pub(super) fn ask(
     servers: &[String],
     reach: &Reach,
     timeout: Duration,
+    limits: Option<&Limits>,
 ) -> Result<Option<Outcome>, Unusable> {
     if servers.is_empty() {
         return Ok(None);
     }
-    measure(servers, reach, timeout).map(Some)
+    measure(servers, reach, timeout, limits).map(Some)
 }

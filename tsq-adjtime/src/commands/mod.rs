@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tsq_sync::{Outcome, synchronise as measure_and_set};
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Limits};
 use crate::ended::{Ended, Unusable};
 use crate::reach::Reach;
 use crate::settings::to_look;
@@ -68,8 +68,9 @@ pub fn run(args: &Args) -> u8 {
             servers,
             timeout,
             json,
+            limits,
             reach,
-        } => check::run(servers, reach, *timeout, *json),
+        } => check::run(servers, reach, limits, *timeout, *json),
         Command::VerifyReceipt {
             file,
             key,
@@ -80,7 +81,12 @@ pub fn run(args: &Args) -> u8 {
 }
 
 /// Asks the servers once and sets nothing.
-fn measure(servers: &[String], reach: &Reach, timeout: Duration) -> Result<Outcome, Unusable> {
-    let settings = to_look(servers, reach, timeout)?;
+fn measure(
+    servers: &[String],
+    reach: &Reach,
+    timeout: Duration,
+    limits: Option<&Limits>,
+) -> Result<Outcome, Unusable> {
+    let settings = to_look(servers, reach, timeout, limits)?;
     Ok(measure_and_set(&settings, &mut |_| {})?)
 }

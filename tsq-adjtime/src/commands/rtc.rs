@@ -176,7 +176,7 @@ impl Truth {
                 problem: format!("this host's clock is {standing}; name servers"),
             });
         }
-        let outcome = measure(servers, reach, timeout)?;
+        let outcome = measure(servers, reach, timeout, None)?;
         let trust = outcome.judged.trust;
         let state = trust.map_or(TrustState::Floor, |trust| trust.state);
         let problem = match &outcome.judged.combined {

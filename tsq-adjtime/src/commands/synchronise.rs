@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use tsq_client::{Protocol, SourceReport};
 use tsq_sync::{Action, Outcome, Reason};
 use tsq_view::{json, table};
 
@@ -34,9 +35,11 @@ pub(super) fn run(args: &Args) -> Result<Ended, Unusable> {
     Ok(Ended::of(&outcome))
 }
 
-/// Whether a run is what every run should be: the clock was right, or a little off.
+/// Whether a run is what every run should be: the clock was right or a little off, by the servers' TSQ.
 fn is_nothing_new(outcome: &Outcome) -> bool {
-    outcome.is_good() && !matches!(outcome.action, Action::Step { .. })
+    let by_tsq = |source: &SourceReport| source.protocol == Protocol::Tsq;
+    let stepped = matches!(outcome.action, Action::Step { .. });
+    outcome.is_good() && !stepped && outcome.sources.iter().all(by_tsq)
 }
 
 /// The table, or one JSON object.

@@ -48,8 +48,11 @@ pub(super) fn run(
         }
     });
     if let Some(Err(flaw)) = found {
-        let why = format!("{}: {flaw}", file.display());
-        return Ok(Ended::with(Exit::Internal, why));
+        let exit = match flaw.problem {
+            Problem::File(_) => Exit::Usage,
+            _ => Exit::Internal,
+        };
+        return Ok(Ended::with(exit, format!("{}: {flaw}", file.display())));
     }
     printed.map_err(internal)?;
     Ok(Ended::well())

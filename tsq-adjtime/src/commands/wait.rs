@@ -28,7 +28,7 @@ pub(super) struct Wait {
 pub(super) fn run(servers: &[String], reach: &Reach, wait: &Wait) -> Result<Ended, Unusable> {
     let end = Instant::now() + wait.timeout;
     // One for all rounds: the tickets of a round are with its servers, and save the next a round trip.
-    let mut settings = to_look(servers, reach, ROUND)?;
+    let mut settings = to_look(servers, reach, ROUND, None)?;
     let mut known = None;
     let outcome = loop {
         let left = end.saturating_duration_since(Instant::now());
