@@ -176,7 +176,8 @@ Exit codes: 0 measured; 1 internal error; 2 usage; 3 no connection came about, a
 answered;
 4 more lost than --max-loss (without --steps); 5 measured, but the server refused or ended some of the
 connections (without --handshakes, which counts them as lost); 7 the server's certificate was refused.
-Every code but 0 has a line on standard error, and --json prints its object with all of them but 2.
+Every code but 0 has a line on standard error, and --json prints its object with all of them but 2 (and 3 where
+the name of the server cannot be resolved).
 
 Examples:
   tsq-perf --insecure 127.0.0.1:4443
