@@ -11,8 +11,9 @@ use tsq_net::{Carries, ClockPair, CloseReason, ConnId, Departure, EarlyData, Eng
 use tsq_proto::HostTime;
 
 use crate::address_race::{Link, Race, Said};
+use crate::attempt::Protocol;
 use crate::failure::Failure;
-use crate::fallback::{Protocol, may_be_blocked};
+use crate::fallback::may_be_blocked;
 use crate::means::{Means, Now};
 use crate::options::Options;
 use crate::queries::Queries;

@@ -1,20 +1,12 @@
 //! Follow-ups: what servers tell, in later answers, of when earlier ones really left.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tsq_proto::{FollowUp, FollowUpRefusal, Nonce, Response};
 
-use crate::report::{Answer, SampleReport, Timestamps};
-
-/// What became of the follow-ups of one measurement.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FollowUpCounts {
-    /// Samples that one corrected.
-    pub used: u32,
-    /// Those that did not count, by the name of the reason.
-    pub refused: BTreeMap<&'static str, u32>,
-}
+use crate::nonce::nonce_of;
+use crate::report::{Answer, FollowUpCounts, SampleReport, Timestamps};
 
 /// The follow-ups of one association.
 #[derive(Debug, Default)]
@@ -53,7 +45,7 @@ impl FollowUps {
         let sample = samples
             .iter_mut()
             .filter_map(|sample| sample.result.as_mut().ok())
-            .find(|answer| nonce_of(answer) == Some(follow_up.nonce));
+            .find(|answer| nonce_of(&answer.request) == Some(follow_up.nonce));
         match (sample, known) {
             (Some(answer), _) => match correct(answer, &follow_up, offset_limit) {
                 Ok(corrected) => self.counts.used += u32::from(corrected),
@@ -113,10 +105,6 @@ fn correct(
             Ok(true)
         }
     }
-}
-
-fn nonce_of(answer: &Answer) -> Option<Nonce> {
-    crate::queries::nonce_of(&answer.request)
 }
 
 /// More answers than are ever under way at once.

@@ -30,11 +30,13 @@
 mod address_race;
 mod association;
 mod asynchronous;
+mod attempt;
 mod client;
 mod failure;
 pub mod fallback;
 mod follow_ups;
 mod means;
+mod nonce;
 mod options;
 mod queries;
 mod report;
@@ -47,13 +49,15 @@ pub mod trust;
 
 pub use address_race::Said;
 pub use asynchronous::AsyncSession;
+pub use attempt::{Attempt, Protocol};
 pub use client::{Client, Event, Transmit};
 pub use failure::Failure;
-pub use fallback::{Attempt, Ladder, Protocol};
-pub use follow_ups::FollowUpCounts;
+pub use fallback::Ladder;
 pub use means::Now;
 pub use options::{Options, Progress, TransportChoice};
-pub use report::{Answer, Rejection, SampleReport, SourceReport, Timestamps, Transport};
+pub use report::{
+    Answer, FollowUpCounts, Rejection, SampleReport, SourceReport, Timestamps, Transport,
+};
 pub use resumption::{Handshake, MemoryStore, Resumable, StoreProblem, TicketStore};
 pub use session::Session;
 pub use target::{BadTarget, Host, Target, is_certificate_name};

@@ -7,6 +7,7 @@ use tsq_net::{ClockPair, Departure, Stamp, StampSource, StreamId};
 use tsq_proto::{FollowUp, HostTime, Nonce, Refusal};
 
 use crate::follow_ups::{self, FollowUps, Known};
+use crate::nonce::nonce_of;
 use crate::report::{Answer, Rejection, SampleReport, Timestamps, Transport};
 use crate::terms::{STRANGER, Terms};
 
@@ -435,15 +436,6 @@ fn judge(
         response: message.to_vec(),
     })
 }
-
-/// The nonce a message begins with, however malformed the rest.
-pub(crate) fn nonce_of(message: &[u8]) -> Option<Nonce> {
-    let rest = message.strip_prefix(&NONCE_HEADER)?;
-    rest.first_chunk().copied().map(Nonce::new)
-}
-
-/// Type and length of a Nonce element (T1).
-const NONCE_HEADER: [u8; 2] = [1, 16];
 
 /// No answer is longer than this: one packet.
 const MAX_ANSWER: usize = 1500;

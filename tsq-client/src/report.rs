@@ -1,12 +1,12 @@
 //! What is known of a server after a measurement.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use tsq_proto::{Refusal, Sample};
 
+use crate::attempt::{Attempt, Protocol};
 use crate::failure::Failure;
-use crate::fallback::{Attempt, Protocol};
-use crate::follow_ups::FollowUpCounts;
 use crate::resumption::{Handshake, StoreProblem};
 use crate::trust::{Presented, TrustKind, TrustRefusal};
 
@@ -190,4 +190,13 @@ impl Transport {
             Self::Udp => "udp",
         }
     }
+}
+
+/// What became of the follow-ups of one measurement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FollowUpCounts {
+    /// Samples that one corrected.
+    pub used: u32,
+    /// Those that did not count, by the name of the reason.
+    pub refused: BTreeMap<&'static str, u32>,
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tsq_ntp::nts;
 
-use super::{Attempt, Ladder, Outcome, Protocol};
+use super::{Ladder, Outcome};
+use crate::attempt::{Attempt, Protocol};
 use crate::failure::Failure;
 use crate::report::{Answer, Rejection, SampleReport, SourceReport, Timestamps, Transport};
 use crate::resolve::addresses_of;
