@@ -4,9 +4,9 @@
 
 use std::sync::{Arc, OnceLock};
 
+use tsq_host::own_clock::{Overrides, OwnClock};
 use tsq_proto::{Answer, ErrorCode, FollowUp, HostTime, Nonce, Request, Response};
 use tsq_server::answer::{Earlier, MAX_ANSWER, Refused, answer, error};
-use tsq_host::own_clock::{Overrides, OwnClock};
 use tsq_server::teller::Teller;
 
 use crate::elements::elements;

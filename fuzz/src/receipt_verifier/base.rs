@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 
 use tempfile::NamedTempFile;
-use tsq_sync::receipt::{Hex, Line, START, append};
 use tsq_proto::{Contents, HostTime, Nonce, Offset, Prepared, Request, Signer};
+use tsq_sync::receipt::{Hex, Line, START, append};
 
 use crate::keys::{ed25519, hmac_sha256};
 

@@ -2,8 +2,8 @@
 
 use data_encoding::HEXLOWER;
 use serde_json::Value;
-use tsq_sync::receipt::Proof;
 use tsq_proto::{HostTime, NtpTimestamp};
+use tsq_sync::receipt::Proof;
 
 use super::forge::sha256;
 use crate::elements::elements;

@@ -13,8 +13,8 @@ mod judge;
 
 use std::io::Cursor;
 
-use tsq_sync::receipt::{Checked, Flaw, Hash, Proof, verify};
 use tsq_proto::{SignatureAlgorithm, SignatureRefusal, Verifier};
+use tsq_sync::receipt::{Checked, Flaw, Hash, Proof, verify};
 
 pub use base::file as good_file;
 pub use edit::Edit;
