@@ -7,18 +7,44 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use clap::builder::PossibleValuesParser;
 use time::OffsetDateTime;
 
-use crate::args::AllOptions;
+use crate::effort::Effort;
 use crate::interrupt::Interrupt;
 use crate::peers::{self, Tools};
 use crate::results::{Measured, Results};
 use crate::section::Section;
-use crate::sections::{Effort, Entry, SECTIONS};
+use crate::sections::{Entry, SECTIONS};
 use crate::{Conditions, Error, load_average, render};
+
+/// Options of `all`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Where results.json and what is made from it go; sections there that are not measured now are kept
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// Write the short table into this README, too
+    #[arg(long, value_name = "FILE")]
+    pub readme: Option<PathBuf>,
+    /// Three minutes instead of fifteen: every cell filled, few rounds
+    #[arg(long)]
+    pub quick: bool,
+    /// Only these sections
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = section_ids())]
+    pub only: Vec<String>,
+    /// All but these sections
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = section_ids())]
+    pub skip: Vec<String>,
+}
+
+fn section_ids() -> PossibleValuesParser {
+    PossibleValuesParser::new(SECTIONS.iter().map(|entry| entry.id))
+}
 
 /// How a run ended. Its results are in the folder in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +73,7 @@ impl Outcome {
 ///
 /// # Errors
 /// The folder cannot be written, or what is in it is not ours. A section that fails is no error: see [`Outcome`].
-pub fn run(options: &AllOptions) -> Result<Outcome, Error> {
+pub fn run(options: &Options) -> Result<Outcome, Error> {
     let interrupt = Interrupt::note()?;
     fs::create_dir_all(&options.out)
         .map_err(|error| format!("making {}: {error}", options.out.display()))?;
@@ -106,7 +132,7 @@ pub fn run(options: &AllOptions) -> Result<Outcome, Error> {
     })
 }
 
-fn wants(options: &AllOptions, id: &str) -> bool {
+fn wants(options: &Options, id: &str) -> bool {
     let listed = |ids: &[String]| ids.iter().any(|listed| listed == id);
     (options.only.is_empty() || listed(&options.only)) && !listed(&options.skip)
 }

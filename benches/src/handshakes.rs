@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use tsq_interop::{Certs, Server, bin};
 use tsq_perf::{Ask, CpuTime, Pace, Storm};
 
+use crate::effort::Effort;
 use crate::interrupt::Interrupt;
 use crate::load::nts;
 use crate::peers::{Kind, Nts, PeerServer, Protocol, Tools, Trust};
 use crate::section::{Better, Cell, Figure, Row, Section};
-use crate::sections::Effort;
 use crate::{Conditions, Error, cores, trust};
 
 /// Options of `handshakes`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Options {
     /// Seconds of each measurement, of which a round has two
-    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = crate::args::seconds)]
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = crate::effort::seconds)]
     pub seconds: f64,
     /// Rounds over all servers
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]

@@ -17,6 +17,7 @@ pub mod attacks;
 pub mod bounds;
 mod conditions;
 mod cores;
+pub mod effort;
 pub mod handshakes;
 pub mod impaired;
 mod interrupt;

@@ -61,7 +61,7 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
         }
         Measurement::NoClock(options) => match no_clock::run(&options.program)? {},
     };
-    section.print(args.json)?;
+    render::print(&section, args.json)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 use tsq_interop::{Server, bin};
 use tsq_perf::Transport;
 
+use crate::effort::Effort;
 use crate::interrupt::Interrupt;
 use crate::load::plain::{Ntp, Protocol as _};
 use crate::load::quic::QuicLoad;
 use crate::namespace::Namespace;
 use crate::peers::{Kind, PeerServer, Tools};
 use crate::section::{Better, Figure, Row, Section};
-use crate::sections::Effort;
 use crate::{Conditions, Error};
 
 /// Options of `memory`.

@@ -11,8 +11,8 @@ use tsq_interop::{Impairment, Relay};
 use tsq_net::{Batch, Departure, ErrorReport, SendOptions, Socket, Stamp, StampSource, wait};
 use tsq_proto::HostTime;
 
+use crate::effort::Effort;
 use crate::section::{Better, Cell, Figure, Row, Section};
-use crate::sections::Effort;
 use crate::spin::Load;
 use crate::{Conditions, Error, Quantiles};
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Conditions, render};
+use crate::Conditions;
 
 /// What one measurement gave: rows of subjects under cases, with named figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,20 +28,6 @@ pub struct Section {
     pub rows: Vec<Row>,
     /// What a reader must know to read the figures, and their limits.
     pub notes: Vec<String>,
-}
-
-impl Section {
-    /// Prints it to standard output: as tables, or as one JSON object.
-    ///
-    /// # Errors
-    /// A figure is no number, which JSON cannot say.
-    pub fn print(&self, json: bool) -> Result<(), serde_json::Error> {
-        match json {
-            true => println!("{}", serde_json::to_string(self)?),
-            false => print!("{}", render::text(self)),
-        }
-        Ok(())
-    }
 }
 
 /// A column: what was measured, and in which unit.

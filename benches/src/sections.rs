@@ -2,9 +2,7 @@
 //!
 //! To add one: a line in [`SECTIONS`], with a function that turns an [`Effort`] into its own options.
 
-use std::time::Duration;
-
-use crate::args::StartOptions;
+use crate::effort::Effort;
 use crate::paths::Limits;
 use crate::section::Section;
 use crate::{
@@ -65,7 +63,7 @@ pub const SECTIONS: &[Entry] = &[
         id: "start",
         title: "Start of a server",
         share: 1,
-        measure: |effort| start::measure(&StartOptions::of(effort)),
+        measure: |effort| start::measure(&start::Options::of(effort)),
     },
     Entry {
         id: "relay",
@@ -86,23 +84,6 @@ pub struct Entry {
     pub share: u32,
     /// Measures it. What it cannot measure is a word in a cell; an error or a panic means that it measured nothing.
     pub measure: fn(&Effort) -> Result<Section, Error>,
-}
-
-/// How much a section may spend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effort {
-    /// How long it may take, starting and stopping its programs included.
-    pub time: Duration,
-    /// The whole run takes three minutes: every cell is filled, few rounds.
-    pub quick: bool,
-}
-
-impl Effort {
-    /// `full`, or `quick` in a quick run: a number of rounds or runs.
-    #[must_use]
-    pub fn pick<T>(&self, full: T, quick: T) -> T {
-        if self.quick { quick } else { full }
-    }
 }
 
 #[cfg(test)]

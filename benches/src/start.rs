@@ -6,16 +6,33 @@ use std::time::{Duration, Instant};
 
 use tsq_interop::{Server, bin, run};
 
-use crate::args::StartOptions;
+use crate::effort::Effort;
 use crate::section::{Better, Cell, Figure, Row, Section};
-use crate::sections::Effort;
 use crate::{Conditions, Error, Quantiles};
+
+/// Options of `start`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Starts of each kind
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    pub runs: u16,
+}
+
+impl Options {
+    /// What a section of a whole run takes.
+    #[must_use]
+    pub fn of(effort: &Effort) -> Self {
+        Self {
+            runs: effort.pick(20, 5),
+        }
+    }
+}
 
 /// Starts servers one after the other, and asks each once.
 ///
 /// # Errors
 /// A client has no answer.
-pub fn measure(options: &StartOptions) -> Result<Section, Error> {
+pub fn measure(options: &Options) -> Result<Section, Error> {
     // Built first, so that no run waits for it.
     let _programs = [bin("tsq-adjtime"), bin("tsq-server")];
     let conditions = Conditions::now();
@@ -46,16 +63,6 @@ pub fn measure(options: &StartOptions) -> Result<Section, Error> {
             "Only ours: the others' first answers wait for a clock that is kept.".into(),
         ],
     })
-}
-
-impl StartOptions {
-    /// What a section of a whole run takes.
-    #[must_use]
-    pub fn of(effort: &Effort) -> Self {
-        Self {
-            runs: effort.pick(20, 5),
-        }
-    }
 }
 
 fn row(case: &str, times: Vec<f64>) -> Result<Row, Error> {

@@ -67,6 +67,9 @@ pub(crate) struct Idle {
     pub(crate) connections: Connections,
 }
 
+/// Percent of the requests, as ntpperf and others have it.
+pub(crate) const DEFAULT_MAX_LOSS: f64 = 0.1;
+
 impl Report {
     /// Prints the table, or one JSON object.
     ///
@@ -138,7 +141,7 @@ impl Report {
         let (Outcome::Requests(steps), true) = (&self.outcome, self.in_steps) else {
             return None;
         };
-        let most = self.max_loss.unwrap_or(crate::run::DEFAULT_MAX_LOSS);
+        let most = self.max_loss.unwrap_or(DEFAULT_MAX_LOSS);
         let good = steps.iter().filter(|it| it.tally.loss() * 100.0 <= most);
         good.filter_map(|step| step.wanted).reduce(f64::max)
     }

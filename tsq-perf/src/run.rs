@@ -12,7 +12,7 @@ use crate::args::Args;
 use crate::connections::Connections;
 use crate::crowd::{Crowd, Pace};
 use crate::pace::Schedule;
-use crate::report::{Idle, Outcome, Report, Step, Stormed};
+use crate::report::{DEFAULT_MAX_LOSS, Idle, Outcome, Report, Step, Stormed};
 use crate::settings::Settings;
 use crate::storm::{Handshakes, Storm};
 use crate::tally::Tally;
@@ -343,8 +343,6 @@ fn share(count: u32, threads: u32, index: u32) -> usize {
 /// Idle connections made without any of them asking.
 const IDLE_AT_ONCE: u32 = 1000;
 
-/// As ntpperf and others have it.
-pub(crate) const DEFAULT_MAX_LOSS: f64 = 0.1;
 /// Requests a second no program on one host makes.
 const FASTEST: f64 = 1e7;
 /// Within the ten seconds after which a silent client connection ends.

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use tsq_interop::{Impairment, Relay, Server, bin};
 
+use crate::effort::Effort;
 use crate::interrupt::Interrupt;
 use crate::namespace::Namespace;
 use crate::peers::{Kind, PeerServer, Tools};
 use crate::relay::OwnError;
 use crate::section::{Better, Cell, Figure, Row, Section};
-use crate::sections::Effort;
 use crate::spin::Load;
 use crate::{Conditions, Error, Quantiles};
 use chrony::Mode;

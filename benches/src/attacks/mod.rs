@@ -13,10 +13,10 @@ mod outcome;
 use std::thread;
 use std::time::Duration;
 
+use crate::effort::Effort;
 use crate::namespace::Namespace;
 use crate::peers::{OneShot, Tools, one_shots};
 use crate::section::{Better, Cell, Figure, Row, Section};
-use crate::sections::Effort;
 use crate::{Conditions, Error};
 use cases::{Attacked, CASES, Case};
 use field::{Belief, Field, PLACES, place_before};

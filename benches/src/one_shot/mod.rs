@@ -11,11 +11,11 @@ use tsq_interop::bin;
 
 use self::site::{Path, Site};
 use self::subject::{Subject, Taken};
+use crate::effort::Effort;
 use crate::interrupt::Interrupt;
 use crate::namespace::Namespace;
 use crate::peers::Tools;
 use crate::section::{Better, Cell, Figure, Row, Section};
-use crate::sections::Effort;
 use crate::{Conditions, Error, Quantiles};
 
 /// Options of `one-shot`.

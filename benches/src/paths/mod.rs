@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use tsq_interop::Impairment;
 
 use crate::Error;
+use crate::effort::Effort;
 use crate::interrupt::Interrupt;
 use crate::peers::{End, OneShot, Tools, one_shots};
 use crate::section::Row;
-use crate::sections::Effort;
 use crate::spin::Load;
 use site::Site;
 use tally::Tally;

@@ -1,10 +1,11 @@
 //! `RESULTS.md`.
 
+use super::circumstances::{circumstances, programs};
 use super::losses::{losses, wins};
-use super::text::{cases, columns, heading, words};
+use super::plotted::{plot_path, plotted};
+use super::table::{cases, columns, heading, words};
 use super::verdict::{Verdict, Winner, best, tally, verdicts};
 use super::xml::append;
-use super::{circumstances, plot_path, plotted, programs};
 use crate::results::{Measured, Results};
 use crate::section::{Cell, Figure, Row};
 

@@ -1,12 +1,13 @@
 //! `results.html`: one file, without scripts and without anything from elsewhere.
 
+use super::circumstances::{circumstances, programs};
 use super::losses::{losses, wins};
 use super::number::number;
 use super::plot::{self, Layout};
-use super::text::{cases, columns, heading, words};
+use super::plotted::plotted;
+use super::table::{cases, columns, heading, words};
 use super::verdict::{Verdict, Winner, best, count, verdicts, with_nts};
 use super::xml::{Escaped, append};
-use super::{circumstances, plotted, programs};
 use crate::results::{Measured, Results};
 use crate::section::{Cell, Figure, Row};
 

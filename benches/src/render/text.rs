@@ -2,13 +2,25 @@
 
 use tsq_perf::Table;
 
-use super::number::{self, number};
+use super::table::{cases, columns, heading, words};
 use super::verdict::verdicts;
 use crate::results::Results;
-use crate::section::{Cell, Figure, Row, Section};
+use crate::section::{Figure, Row, Section};
+
+/// Prints a section to standard output: as tables, or as one JSON object.
+///
+/// # Errors
+/// A figure is no number, which JSON cannot say.
+pub fn print(section: &Section, json: bool) -> Result<(), serde_json::Error> {
+    match json {
+        true => println!("{}", serde_json::to_string(section)?),
+        false => print!("{}", text(section)),
+    }
+    Ok(())
+}
 
 /// A section: title, conditions, a table for each case and the notes.
-pub(crate) fn text(section: &Section) -> String {
+fn text(section: &Section) -> String {
     let mut parts = vec![format!(
         "{}: {}\n{}\n",
         section.title, section.question, section.conditions
@@ -48,35 +60,6 @@ pub fn short_verdicts(results: &Results) -> String {
     match compared {
         0 => failures,
         _ => format!("{table}{failures}"),
-    }
-}
-
-/// The rows of each case, which stand together.
-pub(super) fn cases(rows: &[Row]) -> impl Iterator<Item = (&str, &[Row])> {
-    rows.chunk_by(|a, b| a.case == b.case)
-        .map(|rows| (rows[0].case.as_str(), rows))
-}
-
-/// The heading of a column, with its unit, which a line does not break off.
-pub(super) fn heading(figure: &Figure) -> String {
-    match figure.unit.as_str() {
-        "" => figure.heading.clone(),
-        unit => format!("{},\u{a0}{}", figure.heading, number::unit(unit)),
-    }
-}
-
-/// The figures that a row of these has at all: a table does not show empty columns.
-pub(super) fn columns<'a>(figures: &'a [Figure], rows: &[Row]) -> Vec<&'a Figure> {
-    let is_used = |figure: &&Figure| rows.iter().any(|row| row.cells.contains_key(&figure.key));
-    figures.iter().filter(is_used).collect()
-}
-
-/// What stands in a cell, without the unit.
-pub(super) fn words(cell: Option<&Cell>) -> String {
-    match cell {
-        Some(Cell::Number { value, .. }) => number(*value),
-        Some(Cell::Text(text)) => text.clone(),
-        None => "\u{2013}".into(),
     }
 }
 

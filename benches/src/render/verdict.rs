@@ -5,7 +5,7 @@ use crate::quantiles::TOO_FEW;
 use crate::section::{Better, Cell, Figure, Row, Section};
 
 use super::number::{factor, number, with_unit};
-use super::text::cases;
+use super::table::cases;
 
 /// One figure under one case.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,20 +2,40 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
+use clap::ValueEnum;
 use tsq_net::{Batch, SendOptions, Socket, wait};
 
 use crate::Error;
-use crate::args::{EchoKind, EchoOptions};
+
+/// Options of `echo-server`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Which loop
+    #[arg(long)]
+    pub kind: Kind,
+    /// Bytes of each answer
+    #[arg(long, value_name = "BYTES")]
+    pub answer: usize,
+}
+
+/// How the echo server receives and sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// One packet a system call, no timestamps.
+    Plain,
+    /// The socket of tsq-net: batches, kernel receive timestamps, answers sent at once.
+    Stamped,
+}
 
 /// Serves until killed; the first line printed says where.
 ///
 /// # Errors
 /// Those of the socket calls.
-pub fn serve(options: &EchoOptions) -> Result<(), Error> {
+pub fn serve(options: &Options) -> Result<(), Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     match options.kind {
-        EchoKind::Plain => plain(address, options.answer),
-        EchoKind::Stamped => stamped(address, options.answer),
+        Kind::Plain => plain(address, options.answer),
+        Kind::Stamped => stamped(address, options.answer),
     }
 }
 

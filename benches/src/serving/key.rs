@@ -1,14 +1,44 @@
 //! A signing key of tsq-certs, for a server that signs.
 
+use std::fmt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use tempfile::TempDir;
 use tsq_interop::{bin, run};
 
 use crate::Error;
-use crate::args::Signing;
+
+/// How answers are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Signing {
+    /// Not at all.
+    None,
+    /// By Ed25519.
+    Ed25519,
+    /// By HMAC-SHA256.
+    HmacSha256,
+}
+
+impl Signing {
+    /// As tsq-certs names it.
+    #[must_use]
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Ed25519 => "ed25519",
+            Self::HmacSha256 => "hmac-sha256",
+        }
+    }
+}
+
+impl fmt::Display for Signing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// Goes with its folder when dropped.
 pub(super) struct Key {

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use tsq_interop::bin;
 
 use self::subject::Subject;
+use crate::effort::Effort;
 use crate::interrupt::Interrupt;
 use crate::load::{self, Capacity, Load, Measured};
 use crate::peers::Tools;
 use crate::section::{Better, Cell, Figure, Row, Section};
-use crate::sections::Effort;
 use crate::{Conditions, Error, cores};
 
 /// Options of `server`.
@@ -23,13 +23,13 @@ pub struct Options {
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [50, 1000, 10_000], value_parser = clap::value_parser!(u16).range(1..))]
     pub clients: Vec<u16>,
     /// Seconds of each measurement
-    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = crate::args::seconds)]
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = crate::effort::seconds)]
     pub seconds: f64,
     /// Rounds over all servers; the figure is the least of the rounds
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub rounds: u16,
     /// Seconds of each step of the rate
-    #[arg(long, value_name = "S", default_value_t = 0.5, value_parser = crate::args::seconds)]
+    #[arg(long, value_name = "S", default_value_t = 0.5, value_parser = crate::effort::seconds)]
     pub step: f64,
     /// Begin no further round after so many seconds
     #[arg(long, value_name = "S", default_value_t = 1200)]

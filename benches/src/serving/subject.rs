@@ -7,8 +7,8 @@ use std::time::Duration;
 use tsq_interop::{Certs, Process, Server};
 use tsq_perf::Transport;
 
-use super::key::Key;
-use crate::args::{EchoKind, Signing};
+use super::echo;
+use super::key::{Key, Signing};
 use crate::load::Load;
 use crate::load::nts::Nts as NtsLoad;
 use crate::load::plain::{Echo, Ntp, PlainLoad};
@@ -30,7 +30,7 @@ pub(super) struct Subject {
 enum What {
     Tsq(Transport, Signing),
     Peer(Kind, Protocol),
-    Echo(EchoKind),
+    Echo(echo::Kind),
 }
 
 /// Until it is dropped, in this order.
@@ -66,7 +66,7 @@ impl Subject {
             (Kind::Roughenough, Protocol::Roughtime),
         ];
         let peers = peers.map(|(kind, protocol)| What::Peer(kind, protocol));
-        let echoes = [EchoKind::Plain, EchoKind::Stamped].map(What::Echo);
+        let echoes = [echo::Kind::Plain, echo::Kind::Stamped].map(What::Echo);
         tsq.chain(peers)
             .chain(echoes)
             .map(|what| Self {
@@ -174,8 +174,8 @@ impl What {
             Self::Peer(kind, Protocol::Nts) => format!("{}, NTS", kind.name()),
             Self::Peer(kind, Protocol::Roughtime) => format!("{}, Roughtime", kind.name()),
             Self::Peer(kind, _) => format!("{}, NTP", kind.name()),
-            Self::Echo(EchoKind::Plain) => "UDP echo, recvfrom + sendto".into(),
-            Self::Echo(EchoKind::Stamped) => "UDP echo, our socket".into(),
+            Self::Echo(echo::Kind::Plain) => "UDP echo, recvfrom + sendto".into(),
+            Self::Echo(echo::Kind::Stamped) => "UDP echo, our socket".into(),
         }
     }
 }
@@ -244,11 +244,11 @@ const ECHO: Echo = Echo {
     answer: 72,
 };
 
-fn start_echo(kind: EchoKind) -> Result<(Process, SocketAddr), Error> {
+fn start_echo(kind: echo::Kind) -> Result<(Process, SocketAddr), Error> {
     let mut command = Command::new(std::env::current_exe()?);
     let kind = match kind {
-        EchoKind::Plain => "plain",
-        EchoKind::Stamped => "stamped",
+        echo::Kind::Plain => "plain",
+        echo::Kind::Stamped => "stamped",
     };
     let answer = ECHO.answer.to_string();
     command.args(["echo-server", "--kind", kind, "--answer", &answer]);

@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tsq_interop::{Impairment, Relay};
 
 use super::aioquic;
 use super::bench::{Bench, SigningKey};
-use super::cell::Verdict;
 use super::stack::Stack;
-
-pub(crate) const NO_EARLY_DATA: &str = "s2n-quic has no 0-RTT";
-const TRANSPORTS: [&str; 2] = ["datagram", "stream"];
+use super::trial::{
+    MOMENTS, NO_EARLY_DATA, TRANSPORTS, by_both, impaired, milliseconds, offset_of, rebinding,
+    retried,
+};
+use super::verdict::{Verdict, verdict};
 
 pub(crate) fn handshake(bench: &Bench, stack: Stack) -> Verdict {
     verdict(ask(bench, stack, "stream", &[]).map(|_| String::new()))
@@ -129,19 +129,6 @@ pub(crate) fn retry(bench: &Bench, stack: Stack) -> Verdict {
     }))
 }
 
-/// Runs through a relay, which must see the server's Retry: what is said of it elsewhere may be wrong.
-pub(crate) fn retried(
-    server: SocketAddr,
-    run: impl FnOnce(SocketAddr) -> Result<String, String>,
-) -> Result<String, String> {
-    let relay = Relay::start(server, Impairment::default()).map_err(|error| error.to_string())?;
-    let outcome = run(relay.address())?;
-    match relay.counters().retries {
-        0 => Err("answered without a Retry".into()),
-        _ => Ok(outcome),
-    }
-}
-
 // tsq: C3
 pub(crate) fn resumption(bench: &Bench, stack: Stack) -> Verdict {
     second_connection(bench, stack, "--resume", "resumed")
@@ -210,17 +197,6 @@ fn changes_survived(bench: &Bench, stack: Stack, transport: &str) -> Result<Stri
     Ok(format!("from packet {}", lost_at + 2))
 }
 
-/// A path on which the packets after so many come from another port.
-pub(crate) fn rebinding(server: SocketAddr, packets: u64) -> Result<Relay, String> {
-    let impairment = Impairment {
-        rebind_after: Some(packets),
-        ..Impairment::default()
-    };
-    Relay::start(server, impairment).map_err(|error| error.to_string())
-}
-
-/// After how many of a client's packets its port changes: all of a handshake, and some among 50 exchanges.
-pub(crate) const MOMENTS: [u64; 9] = [1, 2, 3, 4, 5, 6, 8, 12, 15];
 /// The most packets of a client's that a handshake takes.
 const HANDSHAKE: u64 = 6;
 
@@ -236,35 +212,6 @@ pub(crate) fn loss(bench: &Bench, stack: Stack) -> Verdict {
     }))
 }
 
-/// Runs through relays until packets enough were lost; every run must succeed, and the slowest one's time counts.
-pub(crate) fn impaired(
-    server: SocketAddr,
-    loses: bool,
-    run: impl Fn(SocketAddr) -> Result<Option<f64>, String>,
-) -> Result<String, String> {
-    let (mut lost, mut slowest) = (0, None);
-    for seed in 1..=RUNS {
-        let impairment = Impairment {
-            loss_percent_each_way: if loses { 10.0 } else { 0.0 },
-            reorder_percent: 30.0,
-            seed,
-            ..Impairment::default()
-        };
-        let relay = Relay::start(server, impairment).map_err(|error| error.to_string())?;
-        slowest = run(relay.address())?
-            .into_iter()
-            .chain(slowest)
-            .reduce(f64::max);
-        lost += relay.counters().dropped;
-        if !loses || lost >= ENOUGH_LOST {
-            return Ok(slowest.map_or_else(String::new, milliseconds));
-        }
-    }
-    Err(format!("only {lost} packets were lost in {RUNS} runs"))
-}
-
-const RUNS: u64 = 10;
-const ENOUGH_LOST: u64 = 5;
 const LOSSY: [&str; 4] = ["--count", "50", "--timeout", "20"];
 
 /// One run of the peer's client against a fresh tsq-server.
@@ -301,42 +248,10 @@ fn ask_whole(
     }
 }
 
-/// Both transports; the first that fails names itself.
-pub(crate) fn by_both(run: impl Fn(&str) -> Result<String, String>) -> Result<String, String> {
-    let [datagrams, streams] = TRANSPORTS
-        .map(|transport| run(transport).map_err(|reason| format!("{transport}s: {reason}")));
-    let (datagrams, streams) = (datagrams?, streams?);
-    Ok(if datagrams == streams {
-        datagrams
-    } else {
-        format!("{datagrams} / {streams}")
-    })
-}
-
-pub(crate) fn verdict(outcome: Result<String, String>) -> Verdict {
-    outcome.map_or_else(|reason| Verdict::fails(&reason), Verdict::Ok)
-}
-
 fn quietly(outcome: Result<Value, String>) -> Result<String, String> {
     outcome.map(|_| String::new())
 }
 
 fn offset(report: &Value) -> Result<String, String> {
     offset_of(report["offset_ns"].as_f64())
-}
-
-/// Both programs read one clock: more than this off is a wrong formula, not a slow machine.
-pub(crate) fn offset_of(ns: Option<f64>) -> Result<String, String> {
-    let us = ns.ok_or("no offset")? / 1000.0;
-    let figure = format!("{us:+.0} µs");
-    if us.abs() < 50_000.0 {
-        Ok(figure)
-    } else {
-        Err(format!("offset {figure}"))
-    }
-}
-
-/// Of nanoseconds.
-pub(crate) fn milliseconds(ns: f64) -> String {
-    format!("{:.0} ms", ns / 1e6)
 }

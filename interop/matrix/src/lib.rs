@@ -11,14 +11,17 @@ mod recorded;
 mod server;
 mod stack;
 mod table;
+mod trial;
+mod verdict;
 
 use std::fs;
 use std::panic;
 use std::process::Command;
 
 use self::bench::Bench;
-use self::cell::{CELLS, Cell, Verdict};
+use self::cell::{CELLS, Cell};
 use self::stack::Stack;
+use self::verdict::Verdict;
 use tsq_workbench::debian::{self, Package};
 use tsq_workbench::process::{Failure, capture, cargo, run as run_command};
 use tsq_workbench::tally::Tally;

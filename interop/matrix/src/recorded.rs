@@ -2,8 +2,9 @@
 //! the rows of the others.
 
 use super::Direction;
-use super::cell::{CELLS, Verdict};
+use super::cell::CELLS;
 use super::stack::Stack;
+use super::verdict::Verdict;
 
 /// What stands before the peers with their versions and days.
 pub(super) const LAST_RUN: &str = "They ran last: ";

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tsq_interop::{Peer, Report};
 
 use super::bench::{Bench, PeerServer, SigningKey};
-use super::cell::Verdict;
-use super::client::{
-    MOMENTS, NO_EARLY_DATA, by_both, impaired, milliseconds, offset_of, rebinding, retried, verdict,
-};
 use super::stack::Stack;
+use super::trial::{
+    MOMENTS, NO_EARLY_DATA, by_both, impaired, milliseconds, offset_of, rebinding, retried,
+};
+use super::verdict::{Verdict, verdict};
 
 /// A peer's server of either kind.
 enum Peers {

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::cell::{CELLS, Verdict};
+use super::cell::CELLS;
 use super::recorded::{BETWEEN_RUNS, LAST_RUN};
+use super::verdict::Verdict;
 use super::{Direction, Row};
 
 /// The whole document. `runs` are the names of the peers, each with its version and the day it ran.

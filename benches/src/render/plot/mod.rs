@@ -6,7 +6,7 @@
 mod scale;
 
 use super::number::{number, tick, unit, with_unit};
-use super::text::cases;
+use super::table::cases;
 use super::xml::{Escaped, append};
 use crate::section::{Better, Cell, Figure, Row, Section};
 use scale::Scale;
