@@ -410,8 +410,11 @@ impl Engine {
             return;
         };
         slot.drain(stamp, &mut self.events, &mut self.resumptions);
+        let queued = std::mem::replace(&mut slot.queued, true);
         drop(slot);
-        self.mark_ready(id);
+        if !queued {
+            self.ready.push_back(id);
+        }
         self.settle(now, id);
     }
 
@@ -436,11 +439,14 @@ impl Engine {
         if slot.conn.is_closed() && slot.over_since.is_none() {
             slot.over_since = Some(now);
         }
-        let due = [slot.conn.poll_timeout(), slot.forgotten_at(self.silence)];
-        if let Some(at) = due.into_iter().flatten().min() {
-            memory::uncounted(|| self.timers.arm(id, &mut slot.armed, at));
-        }
         let (over, queued) = (slot.over_since.is_some(), slot.queued);
+        // One that is still to be polled for packets comes by here again, and what it sends moves its timers.
+        if !queued {
+            let due = [slot.conn.poll_timeout(), slot.forgotten_at(self.silence)];
+            if let Some(at) = due.into_iter().flatten().min() {
+                memory::uncounted(|| self.timers.arm(id, &mut slot.armed, at));
+            }
+        }
         drop(slot);
         if replied {
             self.mark_ready(id);

@@ -9,7 +9,7 @@ use quinn_proto::{ConnectionEvent, ConnectionHandle, DatagramEvent, Endpoint, In
 use super::admission::{Admission, Attempt, Everybody, Verdict};
 use super::guard::Guard;
 use super::holding::AtWork;
-use super::{ConnId, Engine, entry, slot};
+use super::{ConnId, Engine, entry};
 use crate::memory;
 use crate::stamp::Stamp;
 
@@ -161,34 +161,32 @@ impl Engine {
             return;
         }
         let mut slot = AtWork::new(slot);
-        let event = if overtakes || slot.keeps_packets {
+        if overtakes || slot.keeps_packets {
             drop(event);
             let Some(event) = again(&mut self.endpoint, packet, &mut self.scratch) else {
                 return;
             };
-            event
+            if overtakes {
+                // quinn-proto drops these; the sender would have to ask again.
+                slot.held.push((event, packet.stamp, len));
+                slot.held_bytes += len;
+                return;
+            }
+            slot.handle(event, len);
         } else {
-            event
-        };
-        if overtakes {
-            // quinn-proto drops these; the sender would have to ask again.
-            slot.held.push((event, packet.stamp, len));
-            slot.held_bytes += len;
-            return;
+            slot.handle(event, len);
         }
-        slot.handle(event, len);
         drop(slot);
         self.drive(now, id, Some(packet.stamp));
         self.release_held(now, id);
     }
 
     fn release_held(&mut self, now: Instant, id: ConnId) {
-        let Some(mut slot) = slot(&mut self.slots, id) else {
+        let holding = entry(&mut self.slots, id).filter(|slot| !slot.held.is_empty());
+        let Some(slot) = holding.filter(|slot| !slot.conn.is_handshaking()) else {
             return;
         };
-        if slot.held.is_empty() || slot.conn.is_handshaking() {
-            return;
-        }
+        let mut slot = AtWork::new(slot);
         slot.held_bytes = 0;
         let held = std::mem::take(&mut slot.held);
         let before = std::mem::replace(&mut slot.keeps_packets, true);
