@@ -129,6 +129,11 @@ pub const PATHS: &[Path] = &[
         prepare: engines::streams,
     },
     Path {
+        name: "server: datagram answered",
+        passes: 500,
+        prepare: engines::responder,
+    },
+    Path {
         name: "engine: full handshake",
         passes: 10,
         prepare: engines::handshake,
