@@ -7,7 +7,7 @@ use clap::Parser;
 use tsq_certs::Pin;
 use tsq_command::duration::{BadDuration, Bare, within};
 
-use crate::crowd::Transport;
+use crate::ask::Transport;
 use crate::mix::Mix;
 
 /// Loads a TSQ server and tells what became of the requests; sets no clock.

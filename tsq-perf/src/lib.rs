@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod ask;
 mod connections;
 mod cpu;
 mod crowd;
@@ -34,9 +35,10 @@ mod tally;
 mod trust;
 mod watch;
 
+pub use ask::{Ask, Pace, Transport};
 pub use connections::Connections;
 pub use cpu::CpuTime;
-pub use crowd::{Ask, Crowd, Pace, Transport};
+pub use crowd::Crowd;
 pub use failure::Error;
 pub use histogram::{Offsets, Times};
 pub use mix::{Kind, Mix};

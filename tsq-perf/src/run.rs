@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::args::Args;
+use crate::ask::Pace;
 use crate::connections::Connections;
-use crate::crowd::{Crowd, Pace};
+use crate::crowd::Crowd;
 use crate::pace::Schedule;
 use crate::report::{DEFAULT_MAX_LOSS, Idle, Outcome, Report, Step, Stormed};
 use crate::settings::Settings;

@@ -7,7 +7,7 @@ use tsq_proto::words::{Count, Foreign};
 use tsq_sync::Reason;
 
 use crate::args::Args;
-use crate::crowd::Ask;
+use crate::ask::Ask;
 use crate::trust::Believed;
 use crate::watch::Watched;
 use crate::{Error, OPTIONS, Transport};

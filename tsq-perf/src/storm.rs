@@ -15,7 +15,7 @@ use tsq_sync::Reason;
 
 use crate::Error;
 use crate::OPTIONS;
-use crate::crowd::{Ask, Pace, Sent, send};
+use crate::ask::{Ask, Pace, Sent, send};
 use crate::driver::{Arrived, Driver, Port};
 use crate::histogram::Times;
 use crate::mix::{Kind, Mix};
