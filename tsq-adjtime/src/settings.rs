@@ -255,16 +255,9 @@ fn trust(args: &Args) -> Result<Trust, Unusable> {
     if args.insecure {
         return Ok(Trust::insecure());
     }
-    match (&args.reach.ca, args.reach.pin.is_empty()) {
-        (Some(path), true) => Trust::ca_file(path),
-        (Some(path), false) => {
-            Trust::ca_file(path).map(|trust| trust.and_pins(args.reach.pin.clone()))
-        }
-        (None, false) => Ok(Trust::pins(args.reach.pin.clone())),
-        (None, true) => Trust::system(),
-    }
+    let chosen = Trust::chosen(args.reach.ca.as_deref(), &args.reach.pin);
     // Nothing was asked yet, so it is no answer that is refused: exit codes from 3 on promise a result.
-    .map_err(|error| Unusable {
+    chosen.map_err(|error| Unusable {
         exit: Exit::Usage,
         problem: error.told(OPTIONS),
     })

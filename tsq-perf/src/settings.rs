@@ -92,15 +92,10 @@ fn resolve(target: &Target) -> Result<SocketAddr, Error> {
 }
 
 fn trust(args: &Args) -> Result<Trust, Error> {
-    let usage = |error: tsq_client::TrustError| Error::Usage(error.told(OPTIONS));
-    let pins = args.pin.clone();
-    Ok(match (&args.ca, pins.is_empty()) {
-        _ if args.insecure => Trust::insecure(),
-        (Some(path), true) => Trust::ca_file(path).map_err(usage)?,
-        (Some(path), false) => Trust::ca_file(path).map_err(usage)?.and_pins(pins),
-        (None, false) => Trust::pins(pins),
-        (None, true) => Trust::system().map_err(usage)?,
-    })
+    if args.insecure {
+        return Ok(Trust::insecure());
+    }
+    Trust::chosen(args.ca.as_deref(), &args.pin).map_err(|error| Error::Usage(error.told(OPTIONS)))
 }
 
 fn shown(args: &Args) -> Result<Option<ClientIdentity>, Error> {

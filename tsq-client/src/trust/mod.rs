@@ -237,6 +237,20 @@ impl Trust {
         }
     }
 
+    /// As an operator chose: by the authorities in a PEM file, by pins, by both, and by the system's roots where
+    /// neither is named.
+    ///
+    /// # Errors
+    /// Those of [`Self::ca_file`] and [`Self::system`].
+    pub fn chosen(ca: Option<&Path>, pins: &[Pin]) -> Result<Self, TrustError> {
+        match (ca, pins) {
+            (Some(path), []) => Self::ca_file(path),
+            (Some(path), pins) => Ok(Self::ca_file(path)?.and_pins(pins.to_vec())),
+            (None, []) => Self::system(),
+            (None, pins) => Ok(Self::pins(pins.to_vec())),
+        }
+    }
+
     /// Anyone. Only good for looking: never set a clock by it.
     pub fn insecure() -> Self {
         Self {
