@@ -13,6 +13,7 @@
 mod combine;
 mod coverage;
 mod decide;
+pub mod discipline;
 mod filter;
 mod interval;
 mod rules;
