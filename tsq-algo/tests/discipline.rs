@@ -79,7 +79,7 @@ proptest! {
             slept: Duration::ZERO,
             wall: HostTime::from_unix_nanos(1_700_000_000_000_000_000 + nanos as i64),
         };
-        let mut keeper = Keeper::new(settings, vec![source; sources], 0.0, &now(0));
+        let mut keeper = Keeper::new(settings, vec![source; sources], 0.0, None, &now(0));
         let mut passed = 0;
         let mut steps = 0;
         for (index, (received, sent, trip, gap)) in nanos.into_iter().enumerate() {

@@ -67,8 +67,28 @@ const SHAPES: [Shape; 9] = [
 /// How far a frequency may walk in sqrt(s). None is wider than a crystal's: a wider one takes the first congestion for the clock.
 const WANDERS: [f64; 4] = [1e-10, 7e-10, 5e-9, 3.2e-8];
 
-/// How far a frequency may be from its nominal one.
-const FREQUENCY: f64 = 2e-5;
+/// What is known of a frequency before anything was measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Prior {
+    pub(crate) frequency: f64,
+    pub(crate) deviation: f64,
+}
+
+impl Default for Prior {
+    /// A good crystal's, around its nominal one.
+    fn default() -> Self {
+        Self {
+            frequency: 0.0,
+            deviation: 8e-6,
+        }
+    }
+}
+
+/// Some crystals are worse, as are kept frequencies after a change of hardware: so much, and so often as the logarithm says.
+const ODD_CRYSTAL: f64 = 8e-5;
+const ODD_CRYSTALS: f64 = -5.0;
+/// After so many exchanges it does not matter any more which it is.
+const YOUNG: usize = 40;
 
 /// A noise in each direction and a wander.
 #[derive(Clone, Copy, Debug)]
@@ -117,8 +137,8 @@ impl Model {
         }
         Explained {
             state,
-            likelihood,
-            settled,
+            likelihood: start.log_weight + likelihood,
+            settled: start.log_weight + settled,
             wander_squared: self.wander_squared,
         }
     }
@@ -132,24 +152,38 @@ const FIRST: usize = 8;
 pub(crate) struct Start {
     offset: f64,
     frequency: f64,
+    frequency_deviation: f64,
     delay: f64,
     deviation: f64,
     /// One direction's wait, in s.
     pub(crate) wait: f64,
+    /// How much it is believed beside others, as a natural logarithm.
+    log_weight: f64,
 }
 
 impl Start {
-    fn new(window: &[Residual], trend: &Trend, scatter: &Scatter) -> Self {
+    fn new(window: &[Residual], trend: &Trend, scatter: &Scatter, prior: &Prior) -> Self {
         let quickest = window
             .iter()
             .take(FIRST)
             .min_by(|a, b| a.round_trip().total_cmp(&b.round_trip()));
         Self {
             offset: quickest.map_or(0.0, Residual::offset),
-            frequency: -trend.frequency,
+            frequency: prior.frequency - trend.frequency,
+            frequency_deviation: prior.deviation,
             delay: scatter.least / 2.0,
             deviation: 5.0 * scatter.spread.max(scatter.core),
             wait: scatter.core.max(scatter.spread.min(scatter.core * 10.0)),
+            log_weight: 0.0,
+        }
+    }
+
+    /// The same with a worse crystal.
+    fn odd(self) -> Self {
+        Self {
+            frequency_deviation: self.frequency_deviation.max(ODD_CRYSTAL),
+            log_weight: ODD_CRYSTALS,
+            ..self
         }
     }
 
@@ -162,7 +196,7 @@ impl Start {
                 offset: self.deviation * self.deviation,
                 offset_frequency: 0.0,
                 offset_delay: 0.0,
-                frequency: FREQUENCY * FREQUENCY,
+                frequency: self.frequency_deviation * self.frequency_deviation,
                 frequency_delay: 0.0,
                 delay: 4.0 * self.wait * self.wait,
             },
@@ -188,7 +222,7 @@ pub(crate) struct Reading {
 }
 
 /// What the exchanges say; None of none, or where they were impossible.
-pub(crate) fn read(window: &[Observation]) -> Option<Reading> {
+pub(crate) fn read(window: &[Observation], prior: &Prior) -> Option<Reading> {
     let (rest, first_trend, trend) = detrend(window);
     rest.first()?;
     let since_path = rest
@@ -196,23 +230,34 @@ pub(crate) fn read(window: &[Observation]) -> Option<Reading> {
         .rposition(|one| one.change == Some(Change::Path))
         .filter(|from| rest.len() - from >= FIRST);
     let scatter = Scatter::of(&rest[since_path.unwrap_or(0)..]);
-    let start = Start::new(&rest, &first_trend, &scatter);
+    let start = Start::new(&rest, &first_trend, &scatter, prior);
     let models = models(&scatter);
-    let explained: Vec<Explained> = models
+    let starts = [start, start.odd()];
+    let starts = if rest.len() < YOUNG {
+        &starts[..]
+    } else {
+        &starts[1..]
+    };
+    let explanations: Vec<(Model, Start)> = starts
         .iter()
-        .map(|model| model.explain(&rest, &start))
+        .flat_map(|start| models.iter().map(|model| (*model, *start)))
+        .collect();
+    let explained: Vec<Explained> = explanations
+        .iter()
+        .map(|(model, start)| model.explain(&rest, start))
         .collect();
     let best = greatest(&explained, |model| model.likelihood)?;
     let mut believed = weighted(&explained, best.1);
     let sum = believed.iter().map(|one| one.weight).sum::<f64>();
     // A change makes models look good that are not: it is judged under the one that was best before.
     let (judge, _) = greatest(&explained, |model| model.settled)?;
-    let hypotheses = change::hypotheses(&rest, &models[judge], &start);
+    let (model, start) = &explanations[judge];
+    let hypotheses = change::hypotheses(&rest, model, start);
     let handicap = explained[judge].likelihood - best.1;
     believed.extend(hypotheses.iter().map(|hypothesis| Believed {
         weight: libm::exp((handicap + hypothesis.odds).min(MOST_ODDS)),
         state: hypothesis.state,
-        wander_squared: models[judge].wander_squared,
+        wander_squared: model.wander_squared,
     }));
     let settled = hypotheses
         .iter()

@@ -15,7 +15,7 @@ pub struct Estimate {
     pub frequency: f64,
     /// The base delay of one direction, if both are alike.
     pub delay: f64,
-    /// One direction's usual wait beyond it.
+    /// A usual wait beyond it: the geometric mean of both directions'.
     pub wait: f64,
     offset_variance: f64,
     covariance: f64,
@@ -40,7 +40,7 @@ impl Estimate {
             offset: offset + trend.offset,
             frequency: frequency + trend.frequency,
             delay: mean(&|m| m.state.delay),
-            wait: scatter.core,
+            wait: scatter.telling(),
             offset_variance: mean(&|m| {
                 let apart = m.state.offset - offset;
                 m.state.covariance.offset + apart * apart

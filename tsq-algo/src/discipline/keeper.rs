@@ -12,6 +12,7 @@ use super::settings::{PollRange, Settings};
 use super::source::{ServerClock, Source, SourceSettings};
 use super::steer::{Situation, Steering};
 use super::timeline::{self, Now, Stamps, Timeline};
+use super::track::Track;
 use super::window::Observation;
 use crate::{Candidate, NoSelection, Selection, Verdict, select};
 
@@ -66,6 +67,15 @@ pub struct Rate {
     pub slew: f64,
 }
 
+/// What a keeper knows of the oscillator, for the next one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kept {
+    /// What makes up for it: s/s.
+    pub frequency: f64,
+    /// The standard deviation of that.
+    pub deviation: f64,
+}
+
 /// Why nothing is done about the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -95,11 +105,12 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper of a clock that runs at this `frequency` now.
+    /// A keeper of a clock that is corrected by `frequency` now, and of whose oscillator this is known from earlier.
     pub fn new(
         settings: Settings,
         sources: Vec<SourceSettings>,
         frequency: f64,
+        kept: Option<Kept>,
         now: &Now,
     ) -> Self {
         let poll = sources
@@ -112,7 +123,7 @@ impl Keeper {
             timeline: Timeline::from(now),
             sources: sources
                 .into_iter()
-                .map(|settings| Source::new(settings, 0.0))
+                .map(|settings| Source::new(settings, track(kept), 0.0))
                 .collect(),
             actions: VecDeque::new(),
             rate: Rate {
@@ -195,6 +206,7 @@ impl Keeper {
     /// The sources are these from now on; what is known of those that stay is kept.
     pub fn set_sources(&mut self, sources: Vec<(Option<usize>, SourceSettings)>, now: &Now) {
         let at = self.woken(now);
+        let known = self.kept(now);
         let mut old: Vec<Option<Source>> = self.sources.drain(..).map(Some).collect();
         for (before, settings) in sources {
             let kept = before.and_then(|index| old.get_mut(index)?.take());
@@ -203,9 +215,20 @@ impl Keeper {
                     source.settings = settings;
                     source
                 }
-                None => Source::new(settings, at),
+                None => Source::new(settings, track(known), at),
             });
         }
+    }
+
+    /// What is known of the oscillator; None until it was first measured.
+    pub fn kept(&self, now: &Now) -> Option<Kept> {
+        let (since, blend) = self.blend.as_ref()?;
+        let age = self.timeline.at(now) - since;
+        let walked = blend.wander_squared * age;
+        Some(Kept {
+            frequency: blend.frequency,
+            deviation: (blend.frequency_variance + walked).sqrt().max(LEAST_KEPT),
+        })
     }
 
     /// How far the clock may be from the truth; None until it was first measured.
@@ -265,7 +288,12 @@ impl Keeper {
             return 1.0;
         };
         let range = source.settings.poll;
-        poll::interval(self.poll.clamp(range.min.min(range.max), range.max))
+        let poll = if source.is_silent() {
+            range.max
+        } else {
+            self.poll
+        };
+        poll::interval(poll.clamp(range.min.min(range.max), range.max))
     }
 
     /// Sources are asked one after the other, evenly over the interval.
@@ -337,6 +365,7 @@ impl Keeper {
         let situation = Situation {
             offset,
             expected: self.expected(at),
+            frequency_deviation: blend.frequency_variance.sqrt(),
             until_next: self.interval(0) / self.sources.len().max(1) as f64,
             updates: self.updates,
         };
@@ -411,5 +440,13 @@ fn majority_span(intervals: &[[f64; 2]]) -> Option<[f64; 2]> {
     Some([low, high])
 }
 
+fn track(kept: Option<Kept>) -> Track {
+    kept.map_or_else(Track::default, |kept| {
+        Track::with_frequency(kept.frequency, kept.deviation)
+    })
+}
+
+/// Temperature and age change an oscillator meanwhile.
+const LEAST_KEPT: f64 = 1e-6;
 /// A machine that slept for less did not.
 const LEAST_SLEEP: f64 = 1e-3;

@@ -31,7 +31,7 @@ mod window;
 
 pub use change::Change;
 pub use estimate::Estimate;
-pub use keeper::{Action, Hold, Keeper, Rate, Reason};
+pub use keeper::{Action, Hold, Keeper, Kept, Rate, Reason};
 pub use settings::{PollRange, Settings, StepRule};
 pub use source::{ServerClock, SourceSettings};
 pub use timeline::{Now, Stamps};

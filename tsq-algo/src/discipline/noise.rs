@@ -80,12 +80,10 @@ impl Scatter {
         let down = Sorted::new(window.iter().map(|o| o.down));
         let changes = [changes(window, |o| o.up), changes(window, |o| o.down)];
         let sum = changes[0] + changes[1];
+        let sure = ((window.len() as f64 - ALIKE) / (APART - ALIKE)).clamp(0.0, 1.0);
         let part = |change: f64| {
-            if sum > 0.0 {
-                (2.0 * change / sum).max(LEAST_PART)
-            } else {
-                1.0
-            }
+            let part = if sum > 0.0 { 2.0 * change / sum } else { 1.0 };
+            1.0 + sure * (part.max(LEAST_PART) - 1.0)
         };
         Self {
             least,
@@ -99,6 +97,16 @@ impl Scatter {
 
 /// A direction without any wait is not believed in.
 const LEAST_PART: f64 = 0.02;
+/// Directions count as alike up to so many exchanges, and are told apart fully from so many on.
+const ALIKE: f64 = 24.0;
+const APART: f64 = 48.0;
+
+impl Scatter {
+    /// A wait that says how exact an exchange is: the geometric mean of both directions' ones, since the quick one counts for more.
+    pub(crate) fn telling(&self) -> f64 {
+        self.core * (self.up.part * self.down.part).sqrt()
+    }
+}
 
 impl Direction {
     fn of(delays: &Sorted, part: f64, core: f64) -> Self {

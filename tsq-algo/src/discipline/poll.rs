@@ -6,7 +6,7 @@ use super::settings::PollRange;
 /// 2^17 s: a day and a half.
 const LONGEST: u8 = 17;
 /// So many waits are as good as the error wanted: on a path with long waits short polls would cost many requests and gain little.
-const WAITS: f64 = 0.4;
+const WAITS: f64 = 0.45;
 
 /// An interval of 2^`exponent` s; of a day and a half at most.
 pub(crate) fn interval(exponent: u8) -> f64 {

@@ -22,14 +22,14 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Steps above 1 s in the first three updates; slews by 1/12 and corrects by 500 ppm at most; 100 us; 25 ppm.
+    /// Steps above 1 s in the first three updates; slews by 1/12 and corrects by 500 ppm at most; 80 us; 25 ppm.
     fn default() -> Self {
         Self {
             rules: Rules::default(),
             step: StepRule::default(),
             max_slew_ppm: 83_333,
             max_frequency_ppm: 500,
-            target_error: Duration::from_micros(100),
+            target_error: Duration::from_micros(80),
             max_drift_ppb: 25_000,
         }
     }

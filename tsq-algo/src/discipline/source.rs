@@ -29,8 +29,11 @@ pub struct ServerClock {
     pub smear: Option<String>,
 }
 
-/// How long after one another a source that is new or back is asked, in s: five times at once for the offset, then ever later for the frequency.
-const GAPS: [f64; 8] = [0.5, 0.5, 0.5, 0.5, 4.0, 8.0, 16.0, 16.0];
+/// How long after one another a source that is new is asked, in s: a few times at once for the offset, twice on the way so that it
+/// does not run off unnoticed, and at the end of the first minute again, for the frequency.
+const GAPS: [f64; 8] = [0.5, 0.5, 0.5, 2.5, 12.0, 42.0, 1.0, 1.0];
+/// One that is back is known: so many of the gaps are enough.
+const AGAIN: usize = 3;
 /// So many of the gaps pass before its word counts for the first time.
 const FIRST_LOOK: usize = 4;
 /// A source that did not answer so often in a row is new again when it does.
@@ -45,6 +48,8 @@ pub(crate) struct Source {
     next: Option<f64>,
     /// How many of the [`GAPS`] have passed; all of them: none is left.
     gaps: usize,
+    /// How many there are to be.
+    burst: usize,
     lost: u32,
     /// Its part in the last update.
     pub(crate) weight: f64,
@@ -52,13 +57,14 @@ pub(crate) struct Source {
 
 impl Source {
     /// Asked at once.
-    pub(crate) fn new(settings: SourceSettings, at: f64) -> Self {
+    pub(crate) fn new(settings: SourceSettings, track: Track, at: f64) -> Self {
         Self {
             settings,
-            track: Track::default(),
+            track,
             clock: ServerClock::default(),
             next: Some(at),
             gaps: 0,
+            burst: GAPS.len(),
             lost: 0,
             weight: 0.0,
         }
@@ -70,7 +76,12 @@ impl Source {
 
     /// Whether its first exchanges are still under way.
     pub(crate) fn is_starting(&self) -> bool {
-        (self.gaps < FIRST_LOOK || self.track.is_empty()) && self.lost < LOST
+        (self.gaps < FIRST_LOOK || self.track.is_empty()) && !self.is_silent()
+    }
+
+    /// Whether it has not answered for a while; asking it often would not help.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.lost >= LOST
     }
 
     /// Asks it, if it is time.
@@ -85,8 +96,13 @@ impl Source {
     /// It answered; asked again after `interval`, or sooner in a burst. The interval is reckoned on a grid, so that sources of one keeper
     /// stay apart by `phase` of it.
     pub(crate) fn answered(&mut self, at: f64, clock: ServerClock, interval: f64, phase: f64) {
-        if self.lost >= LOST {
+        if self.is_silent() {
             self.gaps = 0;
+            self.burst = if self.track.is_empty() {
+                GAPS.len()
+            } else {
+                AGAIN
+            };
         }
         self.lost = 0;
         self.clock = clock;
@@ -96,7 +112,7 @@ impl Source {
     /// It did not.
     pub(crate) fn missed(&mut self, at: f64, interval: f64, phase: f64) {
         self.lost = self.lost.saturating_add(1);
-        if self.lost >= LOST {
+        if self.is_silent() {
             self.gaps = GAPS.len();
         }
         self.schedule(at, interval, phase);
@@ -105,13 +121,14 @@ impl Source {
     /// Something happened: it is asked a few times at once.
     pub(crate) fn burst(&mut self, at: f64) {
         self.gaps = 0;
+        self.burst = AGAIN;
         if self.next.is_some() {
             self.next = Some(at);
         }
     }
 
     fn schedule(&mut self, at: f64, interval: f64, phase: f64) {
-        if let Some(gap) = GAPS.get(self.gaps) {
+        if let Some(gap) = GAPS[..self.burst].get(self.gaps) {
             self.gaps += 1;
             self.next = Some(at + gap);
             return;
@@ -137,7 +154,7 @@ impl Source {
     pub(crate) fn candidate(&self, at: f64, gained: f64, drift: f64) -> Option<Candidate> {
         let estimate = self.track.get()?;
         let offset = estimate.offset_at(at) - gained;
-        let [low, high] = self.track.bounds(at, drift)?;
+        let [low, high] = self.track.likely_bounds(at, drift)?;
         let farthest = (high - gained - offset).max(offset - (low - gained));
         let last = self.track.last()?;
         Some(Candidate {

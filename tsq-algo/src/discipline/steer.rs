@@ -22,6 +22,8 @@ pub(crate) struct Situation {
     pub(crate) offset: f64,
     /// Its standard deviation as it was expected before the last exchange; None the first time.
     pub(crate) expected: Option<f64>,
+    /// The standard deviation of the oscillator's frequency, s/s.
+    pub(crate) frequency_deviation: f64,
     /// Until the next update.
     pub(crate) until_next: f64,
     /// Updates so far.
@@ -34,6 +36,8 @@ const GENTLY: f64 = 1.4;
 const LONGEST: f64 = 256.0;
 /// One beyond so many deviations expected beforehand is no noise, and is slewed in as much less time.
 const SURPRISE: f64 = 2.0;
+/// A rate that is so many deviations of the frequency does little harm: nobody knows the frequency better.
+const HARMLESS: f64 = 1.0;
 /// No slew is shorter, in s: a timer's precision.
 const SHORTEST: f64 = 0.1;
 
@@ -51,7 +55,8 @@ impl Situation {
                 seconds: SHORTEST,
             };
         }
-        let unhurried = (GENTLY * self.until_next).min(LONGEST);
+        let harmless = offset / (HARMLESS * self.frequency_deviation);
+        let unhurried = (GENTLY * self.until_next).min(LONGEST).min(harmless);
         let noise = SURPRISE * self.expected.unwrap_or(0.0);
         let hurried = unhurried * (noise / offset).min(1.0);
         let fastest = f64::from(settings.max_slew_ppm.max(1)) * 1e-6;
@@ -71,6 +76,7 @@ mod tests {
         Situation {
             offset,
             expected: Some(1e-4),
+            frequency_deviation: 1e-9,
             until_next: 64.0,
             updates: 0,
         }
@@ -100,6 +106,19 @@ mod tests {
             assert!((seconds - expected).abs() < 1e-9, "{offset}: {seconds} s");
             assert!((rate * seconds - offset).abs() < 1e-12);
         }
+    }
+
+    #[test]
+    fn slew_is_as_fast_as_the_frequency_is_unsure() {
+        let settings = Settings::default();
+        let young = Situation {
+            frequency_deviation: 5e-6,
+            ..situation(1e-4)
+        };
+        let Steering::Slew { rate, seconds } = young.steer(&settings) else {
+            panic!("0.1 ms is stepped");
+        };
+        assert!((rate - 5e-6).abs() < 1e-12 && (seconds - 20.0).abs() < 1e-9);
     }
 
     #[test]
