@@ -257,3 +257,101 @@ fn first_below(samples: &[Sample], from: u64, level: Level) -> Value {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: Span = Span {
+        measure_from: 100,
+        duration: 2000,
+        mark: Some(1000),
+    };
+
+    fn samples(error: impl Fn(u64) -> f64) -> Vec<Sample> {
+        let sample = |at| Sample {
+            at,
+            error: error(at),
+            frequency: -2e-6,
+            bound: None,
+        };
+        (0..2000).map(sample).collect()
+    }
+
+    fn value(samples: &[Sample], metric: Metric) -> Value {
+        let values = of_clock(samples, &SPAN);
+        values
+            .iter()
+            .find(|(of, _)| *of == metric)
+            .and_then(|(_, value)| *value)
+    }
+
+    #[test]
+    fn only_the_measured_stretch_counts() {
+        let clock = samples(|at| if at < 100 { 9.0 } else { -2e-3 });
+        for metric in [Metric::Rms, Metric::P99, Metric::Max, Metric::Peak] {
+            let value = value(&clock, metric).expect("a value");
+            assert!((value - 2e-3).abs() < 1e-15, "{metric:?}: {value}");
+        }
+        let frequency = value(&clock, Metric::FrequencyRms).expect("a value");
+        assert!((frequency - 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn p99_is_the_value_of_its_rank() {
+        // 1900 values: 0.99 of them are 1881, so 19 are greater.
+        let clock = samples(|at| at as f64);
+        assert_eq!(value(&clock, Metric::P99), Some(100.0 + 1880.0));
+    }
+
+    #[test]
+    fn below_needs_600_samples_running() {
+        let dip = |length: u64| {
+            samples(move |at| {
+                if (200..200 + length).contains(&at) {
+                    1e-4
+                } else {
+                    1e-2
+                }
+            })
+        };
+        let below = Metric::Below(Level::Ms1);
+        assert_eq!(value(&dip(600), below), Some(200.0));
+        assert_eq!(value(&dip(599), below), None);
+        // On the level is not below it.
+        assert_eq!(value(&samples(|_| 1e-3), below), None);
+    }
+
+    #[test]
+    fn back_counts_from_the_mark() {
+        let clock = samples(|at| {
+            if (1000..1050).contains(&at) {
+                5e-3
+            } else {
+                1e-5
+            }
+        });
+        assert_eq!(value(&clock, Metric::Back(Level::Ms1)), Some(50.0));
+        assert_eq!(value(&clock, Metric::Back(Level::Ms10)), Some(0.0));
+    }
+
+    #[test]
+    fn never_is_greater_than_any_number() {
+        let run = |value| Values(vec![(Metric::Steps, value)]);
+        let runs = [run(Some(1.0)), run(None), run(Some(3.0))];
+        assert_eq!(Values::median(&runs).get(Metric::Steps), Some(Some(3.0)));
+        assert_eq!(Values::worst(&runs).get(Metric::Steps), Some(None));
+        assert_eq!(Values::median(&runs[..2]).get(Metric::Steps), Some(None));
+        assert_eq!(
+            Values::median(&[run(Some(1.0)), run(Some(2.0))]).get(Metric::Steps),
+            Some(Some(1.5))
+        );
+    }
+
+    #[test]
+    fn every_metric_is_found_by_its_name() {
+        for metric in Metric::all() {
+            assert_eq!(Metric::named(&metric.name()), Some(metric));
+        }
+    }
+}
