@@ -1,5 +1,7 @@
 //! The command `tsq-sim`.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -36,6 +36,10 @@ const CORES: &[Core] = &[
         // The options; and who draws the seed.
         shells: &["args.rs", "seed.rs"],
     },
+    Core {
+        place: "tsq-sim/src",
+        shells: &["commands.rs", "compare.rs"],
+    },
     file("tsq-server/src/answer.rs"),
     file("tsq-server/src/certificate/standing.rs"),
     file("tsq-server/src/counts.rs"),

@@ -21,6 +21,7 @@ mod peers;
 mod proofs;
 mod prose;
 mod purity;
+mod sim;
 mod steps;
 mod suite;
 mod tools;
@@ -58,6 +59,8 @@ enum Command {
     BenchPeers(bench_peers::Args),
     /// Run our programs against other QUIC stacks and write interop/RESULTS.md
     Interop(tsq_matrix::Args),
+    /// Run every scenario of the simulator with all its seeds and hold it against its limits (5 minutes)
+    Sim,
     /// Set the clock of a virtual machine by our servers and judge the result
     Vm,
     /// Run the shipped unit under a real systemd in a virtual machine (2 minutes)
@@ -88,6 +91,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::BenchCheck(args) => bench_check::check(&workspace, args),
         Command::BenchPeers(args) => bench_peers::run(&workspace, args),
         Command::Interop(args) => tsq_matrix::run(&workspace, args),
+        Command::Sim => sim::run(&workspace),
         Command::Vm => tsq_vm::run(&workspace, &mut Tally::default()),
         Command::Systemd => tsq_vm::systemd::run(&workspace),
     }
