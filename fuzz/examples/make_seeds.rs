@@ -23,6 +23,8 @@ fn main() {
         ("response_validator", response_validator()),
         ("server_endpoint", server_endpoint()),
         ("receipt_verifier", receipt_verifier()),
+        ("clock_keeper", clock_keeper()),
+        ("scenario_file", scenario_file()),
     ] {
         write(target, &seeds);
     }
@@ -575,4 +577,50 @@ fn project() -> PathBuf {
         .parent()
         .expect("fuzz/ is in the project")
         .to_owned()
+}
+
+/// Exchanges with three sources: near the truth, far from it, lost, and slept over.
+fn clock_keeper() -> Seeds {
+    let exchange = |index: u32, flags: u8| {
+        let mut bytes = 900_u32.to_le_bytes().to_vec();
+        bytes.extend(20_000_u32.to_le_bytes());
+        for _ in 0..2 {
+            let offset = (1_u64 << 31) + u64::from(index) * 1_000_003 % 20_000_000;
+            bytes.extend(offset.to_le_bytes());
+        }
+        bytes.push(flags | (index % 3) as u8);
+        bytes
+    };
+    [
+        ("near", 0),
+        ("far", 0x20),
+        ("lost", 0x40),
+        ("slept", 0x80),
+        ("unkept", 0x10),
+        ("vague", 8),
+    ]
+    .map(|(name, flags)| {
+        let bytes = (0..30).flat_map(|index| exchange(index, if index < 18 { 0 } else { flags }));
+        (name.to_owned(), bytes.collect())
+    })
+    .into()
+}
+
+fn scenario_file() -> Seeds {
+    let scenarios = project().join("tsq-sim/scenarios");
+    [
+        "chrony/C009.toml",
+        "chrony/C125.toml",
+        "events/reload.toml",
+        "events/suspend.toml",
+        "events/restart-empty.toml",
+        "sources/one-jumps.toml",
+        "waits/buffer-bloat.toml",
+        "waits/poisson.toml",
+    ]
+    .map(|file| {
+        let text = fs::read(scenarios.join(file)).expect("a scenario of ours");
+        (file.replace('/', "-"), text)
+    })
+    .into()
 }

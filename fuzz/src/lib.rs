@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clock_keeper;
 pub mod codec_bytes;
 pub mod codec_values;
 mod elements;
@@ -15,6 +16,7 @@ pub mod keys;
 pub mod receipt_verifier;
 pub mod request_handler;
 pub mod response_validator;
+pub mod scenario_file;
 pub mod server_endpoint;
 
 #[cfg(test)]
@@ -33,6 +35,16 @@ mod tests {
             count += 1;
         }
         assert!(count > 0, "nothing in {}", folder.display());
+    }
+
+    #[test]
+    fn clock_keeper_holds_for_every_seed() {
+        replay("seeds/clock_keeper", crate::clock_keeper::check);
+    }
+
+    #[test]
+    fn scenario_file_holds_for_every_seed() {
+        replay("seeds/scenario_file", crate::scenario_file::check);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Simulates clocks, links and a daemon that keeps a clock, from scenario files.
 //!
-//! A [`Scenario`] is read from a file ([`file`]), run for a seed ([`run`]), and measured ([`metrics`]). The daemon is the real one's core,
+//! A [`Scenario`] is read from a file ([`mod@file`]), run for a seed ([`run`]), and measured ([`metrics`]). The daemon is the real one's core,
 //! [`tsq_algo::discipline::Keeper`]. No clock is read, nothing is drawn but from the seed, and every function whose
 //! last digit a machine's library could choose comes from `libm`: the same file and seed give the same bytes anywhere.
 

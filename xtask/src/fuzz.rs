@@ -8,7 +8,9 @@ use tsq_workbench::tally::Tally;
 use tsq_workbench::workspace::Workspace;
 
 /// Every binary of `fuzz/Cargo.toml`.
-const TARGETS: [&str; 6] = [
+const TARGETS: [&str; 8] = [
+    "clock_keeper",
+    "scenario_file",
     "codec_values",
     "codec_bytes",
     "request_handler",

@@ -31,6 +31,8 @@ const SETTLING: usize = 14;
 const FREQUENCY_JUMP: f64 = 3e-5;
 const PATH_JUMP: f64 = 10.0;
 const PHASE_JUMP: f64 = 1.0;
+/// A machine that slept is colder, and may be another one.
+const PHASE_FREQUENCY: f64 = 5e-6;
 
 impl Change {
     /// Opens the belief for what may have happened in the last `seconds`; `wait` is one direction's, in s.
@@ -47,7 +49,7 @@ impl Change {
             Self::Path => p.delay += (PATH_JUMP * wait) * (PATH_JUMP * wait),
             Self::Phase => {
                 p.offset += PHASE_JUMP * PHASE_JUMP;
-                p.frequency += FREQUENCY_JUMP * FREQUENCY_JUMP;
+                p.frequency += PHASE_FREQUENCY * PHASE_FREQUENCY;
             }
         }
     }
