@@ -45,7 +45,7 @@ pub struct Run {
     /// Print one JSON object per file, each on one line
     #[arg(long)]
     pub json: bool,
-    /// Write DIR/SCENARIO.SEED.tsv: time in s, error in s, frequency error, and the claimed bound in s, a line per second
+    /// Write DIR/SCENARIO.SEED.tsv: a line per second with time in s, error in s and frequency error
     #[arg(long, value_name = "DIR")]
     pub trace: Option<PathBuf>,
     /// What is simulated: estimator, selection and steering over drawn delays

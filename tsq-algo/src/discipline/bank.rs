@@ -119,30 +119,64 @@ impl Model {
             state.observe(Way::Down, observation.down, &self.down),
         ]
     }
+}
 
-    /// Goes over the whole window.
-    fn explain(&self, window: &[Residual], start: &Start) -> Explained {
-        let mut state = start.state();
-        let mut likelihood = 0.0;
-        let mut settled = 0.0;
-        let recent = window.len().saturating_sub(change::RECENT);
-        let mut before = window.first().map_or(0.0, |first| first.at);
-        for (index, observation) in window.iter().enumerate() {
-            if index == recent {
-                settled = likelihood;
-            }
-            let [up, down] = self.step(&mut state, before, observation, start.wait);
-            likelihood += up.likelihood + down.likelihood;
-            before = observation.at;
+/// A model on its way through the window.
+struct Run {
+    model: Model,
+    start: Start,
+    state: State,
+    before: f64,
+    /// In natural logarithms, as of all exchanges so far.
+    likelihood: f64,
+    /// Without the exchanges among which a change is looked for.
+    settled: f64,
+}
+
+impl Run {
+    fn new(model: Model, start: Start, window: &[Residual]) -> Self {
+        Self {
+            model,
+            start,
+            state: start.state(),
+            before: window.first().map_or(0.0, |first| first.at),
+            likelihood: start.log_weight,
+            settled: start.log_weight,
         }
-        Explained {
-            state,
-            likelihood: start.log_weight + likelihood,
-            settled: start.log_weight + settled,
-            wander_squared: self.wander_squared,
+    }
+
+    /// Goes on over these.
+    fn over(&mut self, window: &[Residual]) {
+        for observation in window {
+            let [up, down] =
+                self.model
+                    .step(&mut self.state, self.before, observation, self.start.wait);
+            self.likelihood += up.likelihood + down.likelihood;
+            self.before = observation.at;
         }
     }
 }
+
+/// Takes all of them over the window, and leaves those behind on the way that cannot come to anything.
+fn explain(mut runs: Vec<Run>, window: &[Residual]) -> Vec<Run> {
+    let recent = window.len().saturating_sub(change::RECENT);
+    let (settled, recent) = window.split_at(recent);
+    for stretch in settled.chunks(STRETCH) {
+        runs.iter_mut().for_each(|run| run.over(stretch));
+        let best = greatest(&runs, |run| run.likelihood).map_or(0.0, |(_, best)| best);
+        runs.retain(|run| run.likelihood > best - HOPELESS);
+    }
+    for run in &mut runs {
+        run.settled = run.likelihood;
+        run.over(recent);
+    }
+    runs
+}
+
+/// Every so many exchanges models are left behind...
+const STRETCH: usize = 24;
+/// ...that are less likely than the best by so much, in natural logarithms: e^20 to one.
+const HOPELESS: f64 = 20.0;
 
 /// The belief starts at the quickest of the first exchanges: over a whole window the frequency may have walked farther than a wait.
 const FIRST: usize = 8;
@@ -204,16 +238,6 @@ impl Start {
     }
 }
 
-/// A model's last state, and how well it explained the window.
-struct Explained {
-    state: State,
-    /// In natural logarithms.
-    likelihood: f64,
-    /// Without the exchanges among which a change is looked for.
-    settled: f64,
-    wander_squared: f64,
-}
-
 /// What a window says.
 pub(crate) struct Reading {
     pub(crate) estimate: Estimate,
@@ -238,22 +262,18 @@ pub(crate) fn read(window: &[Observation], prior: &Prior) -> Option<Reading> {
     } else {
         &starts[1..]
     };
-    let explanations: Vec<(Model, Start)> = starts
+    let all = starts
         .iter()
-        .flat_map(|start| models.iter().map(|model| (*model, *start)))
-        .collect();
-    let explained: Vec<Explained> = explanations
-        .iter()
-        .map(|(model, start)| model.explain(&rest, start))
-        .collect();
-    let best = greatest(&explained, |model| model.likelihood)?;
-    let mut believed = weighted(&explained, best.1);
+        .flat_map(|start| models.iter().map(|model| Run::new(*model, *start, &rest)));
+    let runs = explain(all.collect(), &rest);
+    let best = greatest(&runs, |run| run.likelihood)?;
+    let mut believed = weighted(&runs, best.1);
     let sum = believed.iter().map(|one| one.weight).sum::<f64>();
     // A change makes models look good that are not: it is judged under the one that was best before.
-    let (judge, _) = greatest(&explained, |model| model.settled)?;
-    let (model, start) = &explanations[judge];
+    let (judge, _) = greatest(&runs, |run| run.settled)?;
+    let Run { model, start, .. } = &runs[judge];
     let hypotheses = change::hypotheses(&rest, model, start);
-    let handicap = explained[judge].likelihood - best.1;
+    let handicap = runs[judge].likelihood - best.1;
     believed.extend(hypotheses.iter().map(|hypothesis| Believed {
         weight: libm::exp((handicap + hypothesis.odds).min(MOST_ODDS)),
         state: hypothesis.state,
@@ -274,23 +294,22 @@ pub(crate) fn read(window: &[Observation], prior: &Prior) -> Option<Reading> {
 /// Odds beyond this are certainty.
 const MOST_ODDS: f64 = 600.0;
 
-/// Which model is first in this, and by how much it is.
-fn greatest(explained: &[Explained], of: impl Fn(&Explained) -> f64) -> Option<(usize, f64)> {
-    explained
-        .iter()
+/// Which is first in this, and what it has of it.
+fn greatest(runs: &[Run], of: impl Fn(&Run) -> f64) -> Option<(usize, f64)> {
+    runs.iter()
         .map(of)
         .enumerate()
         .max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
-/// The models' states, with weights relative to the best.
-fn weighted(explained: &[Explained], best: f64) -> Vec<Believed> {
-    let believed = |model: &Explained| Believed {
-        weight: libm::exp(model.likelihood - best),
-        state: model.state,
-        wander_squared: model.wander_squared,
+/// Their states, with weights relative to the best.
+fn weighted(runs: &[Run], best: f64) -> Vec<Believed> {
+    let believed = |run: &Run| Believed {
+        weight: libm::exp(run.likelihood - best),
+        state: run.state,
+        wander_squared: run.model.wander_squared,
     };
-    explained.iter().map(believed).collect()
+    runs.iter().map(believed).collect()
 }
 
 /// A state, and how far it is believed beside others.

@@ -10,8 +10,8 @@ use super::window::Observation;
 /// So many exchanges are kept.
 const KEPT: usize = 256;
 /// And so many at least are looked at, if there are; from there on those of the last [`SPAN`] seconds.
-const LEAST: usize = 96;
-const SPAN: f64 = 6_400.0;
+const LEAST: usize = 128;
+const SPAN: f64 = 9_600.0;
 /// So many exchanges bound the offset: older ones say nothing through what the clocks may have drifted since.
 const BOUNDING: usize = 8;
 /// Nothing likely is farther out than so many standard deviations.
