@@ -1,7 +1,7 @@
 //! What one source's exchanges say of its clock against ours.
 
-use super::bank::Believed;
 use super::noise::Scatter;
+use super::state::State;
 use super::window::Trend;
 
 /// A source's clock less ours, at one moment and from there on. Seconds and seconds per second; our clock is the one nobody steers.
@@ -95,4 +95,11 @@ impl Estimate {
     pub fn frequency_variance_at(&self, at: f64) -> f64 {
         self.frequency_variance + self.wander_squared * (at - self.at).max(0.0)
     }
+}
+
+/// A state, and how far it is believed beside others.
+pub(crate) struct Believed {
+    pub(crate) weight: f64,
+    pub(crate) state: State,
+    pub(crate) wander_squared: f64,
 }

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::bank::{self, Prior};
+use super::bank;
 use super::change::Change;
 use super::estimate::Estimate;
+use super::model::Prior;
 use super::window::Observation;
 
 /// So many exchanges are kept.
