@@ -9,14 +9,14 @@ use tsq_workbench::workspace::Workspace;
 
 /// Every binary of `fuzz/Cargo.toml`.
 const TARGETS: [&str; 8] = [
-    "clock_keeper",
-    "scenario_file",
     "codec_values",
     "codec_bytes",
     "request_handler",
     "response_validator",
     "server_endpoint",
     "receipt_verifier",
+    "clock_keeper",
+    "scenario_file",
 ];
 
 /// Enough to run all seeds and a little further; finding more takes the long runs of `fuzz/README.md`.
