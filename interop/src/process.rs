@@ -159,7 +159,25 @@ impl Process {
         self.wait_for_end(TERMINATE_LIMIT)
     }
 
-    /// Waits until the process has ended.
+    /// Waits until what a process that has ended wrote last has been read; not for a child of its that keeps the pipes open.
+    fn await_last_lines(&self) {
+        let deadline = Instant::now() + LAST_LINES_LIMIT;
+        let mut state = self.output.lock();
+        while state.closed < 2 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = self
+                .output
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Waits until the process has ended, and its last lines have been read.
     ///
     /// # Panics
     /// When it is still there after `limit`.
@@ -172,7 +190,10 @@ impl Process {
                 .try_wait()
                 .expect("an own child can be waited for")
             {
-                Some(status) => return status,
+                Some(status) => {
+                    self.await_last_lines();
+                    return status;
+                }
                 None => thread::sleep(Duration::from_millis(5)),
             }
             assert!(
@@ -193,6 +214,8 @@ impl Drop for Process {
 }
 
 const TERMINATE_LIMIT: Duration = Duration::from_secs(10);
+/// Lines in a pipe are there already; only the reader may have to wait for a processor.
+const LAST_LINES_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 struct Output {
