@@ -53,16 +53,23 @@ fn run_all(options: &Run) -> Result<u8, Failure> {
         .iter()
         .map(|path| read(path))
         .collect::<Result<Vec<_>, _>>()?;
+    if let Some(folder) = &options.trace {
+        prepare(folder, &scenarios)?;
+    }
     let mut code = HOLDS;
     for (scenario, path) in scenarios.iter().zip(&options.files) {
         let seeds = options.seeds.unwrap_or(scenario.seeds);
-        let runs =
-            run_seeds(scenario, seeds).map_err(|error| format!("{}: {error}", path.display()))?;
-        if let Some(folder) = &options.trace {
-            for outcome in &runs {
-                trace(folder, scenario, outcome)?;
+        let one = |seed| {
+            let mut outcome =
+                run(scenario, seed).map_err(|error| format!("{}: {error}", path.display()))?;
+            if let Some(folder) = &options.trace {
+                trace(folder, scenario, &outcome)?;
             }
-        }
+            // Megabytes each, and there may be ten thousand seeds.
+            outcome.samples = Vec::new();
+            Ok(outcome)
+        };
+        let runs = run_seeds(seeds, &one)?;
         let report = Report::new(scenario, &runs);
         let text = match options.json {
             true => report.json() + "\n",
@@ -95,8 +102,27 @@ fn read(path: &Path) -> Result<Scenario, Failure> {
     })
 }
 
+/// Whether traces can be written is found out before anything is run, and no trace may replace another.
+fn prepare(folder: &Path, scenarios: &[Scenario]) -> Result<(), Failure> {
+    for (index, scenario) in scenarios.iter().enumerate() {
+        if scenarios[..index]
+            .iter()
+            .any(|other| other.name == scenario.name)
+        {
+            let name = &scenario.name;
+            return Err(format!(
+                "two files are called {name}.toml: their traces would be one file; run them one after the other"
+            ));
+        }
+    }
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
 /// Seeds 1 to `seeds`, as many at once as there are processors; in order.
-fn run_seeds(scenario: &Scenario, seeds: u64) -> Result<Vec<Outcome>, crate::run::RunError> {
+fn run_seeds(
+    seeds: u64,
+    one: &(impl Fn(u64) -> Result<Outcome, Failure> + Sync),
+) -> Result<Vec<Outcome>, Failure> {
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
     let (send, receive) = mpsc::channel();
@@ -106,7 +132,7 @@ fn run_seeds(scenario: &Scenario, seeds: u64) -> Result<Vec<Outcome>, crate::run
             scope.spawn(move || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed) as u64 + 1;
-                    if seed > seeds || send.send((seed, run(scenario, seed))).is_err() {
+                    if seed > seeds || send.send((seed, one(seed))).is_err() {
                         return;
                     }
                 }
@@ -130,9 +156,7 @@ fn trace(folder: &Path, scenario: &Scenario, outcome: &Outcome) -> Result<(), Fa
             sample.at, sample.error, sample.frequency
         );
     }
-    fs::create_dir_all(folder)
-        .and_then(|()| fs::write(&path, text))
-        .map_err(|error| format!("{}: {error}", path.display()))
+    fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn eval(options: &Eval) -> Result<u8, Failure> {

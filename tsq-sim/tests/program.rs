@@ -130,6 +130,33 @@ fn trace_has_a_line_for_every_second_and_a_limit_that_does_not_hold_ends_with_1(
 }
 
 #[test]
+fn traces_that_cannot_be_written_or_would_replace_each_other_are_refused_before_anything_is_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = scenario("events/reload.toml");
+    let taken = folder.path().join("taken");
+    std::fs::write(&taken, "").expect("written");
+    let output = sim(&["run", &file, "--trace", &taken.display().to_string()]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+
+    let traces = folder.path().join("traces");
+    let output = sim(&[
+        "run",
+        &file,
+        &file,
+        "--trace",
+        &traces.display().to_string(),
+    ]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        error.contains("two files are called reload.toml"),
+        "{error}"
+    );
+    assert!(!traces.exists());
+}
+
+#[test]
 fn unusable_file_ends_with_2_and_one_line_with_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("bad.toml");
