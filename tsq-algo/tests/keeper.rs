@@ -218,6 +218,44 @@ fn sleep_is_followed_by_a_few_exchanges_at_once_and_a_correction_by_what_they_sa
     );
 }
 
+/// The request left before the machine slept, and the answer is read when it wakes.
+#[test]
+fn answer_to_a_request_from_before_a_sleep_is_left_out() {
+    let mut rack = Rack::new(&[0]);
+    rack.run(7000, true);
+    while let Some(next) = rack.keeper.poll_timeout(&rack.now()) {
+        rack.passed = rack.passed.max(next.as_nanos() - START);
+        rack.keeper.handle_timeout(&rack.now());
+        if matches!(rack.keeper.poll_action(), Some(Action::Ask { .. })) {
+            break;
+        }
+    }
+    let left = rack.now().raw;
+    let server = HostTime::from_unix_nanos(EPOCH + (rack.passed + 10 * MS) as i64);
+    rack.passed += 20 * MS;
+    rack.slept = Duration::from_secs(3600);
+    rack.wall_ahead += 3600 * 1000 * MS as i64;
+    let now = rack.now();
+    let stamps = Stamps {
+        left,
+        received: server,
+        sent: server,
+        came: now.raw,
+    };
+    let clock = ServerClock {
+        synchronised: true,
+        error: Some(Duration::ZERO),
+        smear: None,
+    };
+    rack.keeper.answered(0, &stamps, clock, &now);
+    assert_eq!(rack.keeper.poll_action(), None);
+    let soon = rack
+        .keeper
+        .poll_timeout(&rack.now())
+        .expect("it is asked again");
+    assert!(soon - now.raw <= Duration::from_secs(1));
+}
+
 #[test]
 fn error_above_a_second_is_stepped_once() {
     let mut rack = Rack::new(&[0]);

@@ -166,19 +166,24 @@ impl Keeper {
             self.run(rate, Reason::SlewEnds);
         }
         for index in 0..self.sources.len() {
-            if self.sources[index].ask(at) {
+            if self.sources[index].ask(at, self.slept) {
                 self.actions.push_back(Action::Ask { source: index });
             }
         }
     }
 
-    /// A source answered.
+    /// A source answered. Each [`Action::Ask`] is followed by this or by [`lost`](Self::lost), or the source is asked no more.
     pub fn answered(&mut self, source: usize, stamps: &Stamps, clock: ServerClock, now: &Now) {
         let at = self.woken(now);
         let (interval, phase) = (self.interval(source), self.phase(source));
         let Some(asked) = self.sources.get_mut(source) else {
             return;
         };
+        // Nobody knows where between T1 and T4 the machine slept: one stamp of the two is of another time.
+        if self.slept - asked.slept() > LEAST_SLEEP {
+            asked.missed(at, interval, phase);
+            return;
+        }
         let [middle, up, down] = self.timeline.halves(stamps, now);
         asked.track.push(Observation {
             at: middle,

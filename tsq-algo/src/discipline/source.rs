@@ -51,6 +51,8 @@ pub(crate) struct Source {
     /// How many there are to be.
     burst: usize,
     lost: u32,
+    /// How long the machine had slept when it was last asked, in s.
+    slept: f64,
     /// Its part in the last update.
     pub(crate) weight: f64,
 }
@@ -66,6 +68,7 @@ impl Source {
             gaps: 0,
             burst: GAPS.len(),
             lost: 0,
+            slept: 0.0,
             weight: 0.0,
         }
     }
@@ -84,11 +87,17 @@ impl Source {
         self.lost >= LOST
     }
 
-    /// Asks it, if it is time.
-    pub(crate) fn ask(&mut self, at: f64) -> bool {
+    /// How long the machine had slept when it was last asked, in s.
+    pub(crate) fn slept(&self) -> f64 {
+        self.slept
+    }
+
+    /// Asks it, if it is time; the machine has slept for so long.
+    pub(crate) fn ask(&mut self, at: f64, slept: f64) -> bool {
         let due = self.next.is_some_and(|next| timeline::is_due(next, at));
         if due {
             self.next = None;
+            self.slept = slept;
         }
         due
     }
