@@ -161,6 +161,20 @@ fn two_against_two_hold_the_clock_and_say_so() {
 }
 
 #[test]
+fn bound_goes_on_and_grows_while_the_sources_quarrel() {
+    let mut rack = Rack::new(&[0, 0, 0, 0]);
+    rack.run(2000, true);
+    rack.servers_ms = vec![0, 0, 50, 50];
+    rack.run(2000, true);
+    let hold = |hold: &Hold| matches!(hold, Hold::NoSelection(NoSelection::Disagreement(_)));
+    assert!(rack.held.last().is_some_and(hold), "{:?}", rack.held);
+    let quarrel = rack.keeper.bound(&rack.now()).expect("a bound");
+    rack.run(2000, true);
+    let later = rack.keeper.bound(&rack.now()).expect("a bound");
+    assert!(quarrel < later, "{quarrel:?} {later:?}");
+}
+
+#[test]
 fn liar_of_three_is_named_and_has_no_weight() {
     let mut rack = Rack::new(&[0, 0, 50]);
     assert!(!rack.run(10, true).is_empty());

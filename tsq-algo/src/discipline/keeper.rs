@@ -102,6 +102,8 @@ pub struct Keeper {
     slept: f64,
     selection: Option<Selection>,
     blend: Option<(f64, Blend)>,
+    /// When the sources last agreed, and between which offsets of the raw clock the truth was then.
+    agreed: Option<(f64, [f64; 2])>,
 }
 
 impl Keeper {
@@ -136,6 +138,7 @@ impl Keeper {
             slept: 0.0,
             selection: None,
             blend: None,
+            agreed: None,
         }
     }
 
@@ -237,16 +240,32 @@ impl Keeper {
     }
 
     /// How far the clock may be from the truth; None until it was first measured.
+    ///
+    /// While the sources do not agree it is what they last agreed on, and grows.
     pub fn bound(&self, now: &Now) -> Option<Duration> {
         let at = self.timeline.at(now);
+        let [low, high] = self.span(at).or_else(|| self.agreed_span(at))?;
         let gained = self.timeline.gained(now);
-        let intervals: Vec<[f64; 2]> = self
-            .sources
-            .iter()
-            .filter(|source| source.weight > 0.0)
-            .filter_map(|source| source.bounds(at, gained, self.drift()))
+        Some(timeline::length((high - gained).max(gained - low)))
+    }
+
+    /// Between which offsets of the raw clock the truth is, as those say that count.
+    fn span(&self, at: f64) -> Option<[f64; 2]> {
+        let counting = self.sources.iter().filter(|source| source.weight > 0.0);
+        let intervals: Vec<[f64; 2]> = counting
+            .filter_map(|source| source.bounds(at, self.drift()))
             .collect();
-        majority_span(&intervals).map(|[low, high]| timeline::length(high.max(-low)))
+        majority_span(&intervals)
+    }
+
+    /// The same as of when they last agreed.
+    fn agreed_span(&self, at: f64) -> Option<[f64; 2]> {
+        let (since, [low, high]) = self.agreed?;
+        let (_, blend) = self.blend.as_ref()?;
+        let age = (at - since).max(0.0);
+        let unsure = self.drift() + SURE * blend.frequency_variance.sqrt();
+        let gone = blend.frequency * age;
+        Some([low + gone - unsure * age, high + gone + unsure * age])
     }
 
     /// The standard deviation expected now, in s: a statistical error, no bound. None until the clock was first measured.
@@ -348,6 +367,7 @@ impl Keeper {
         self.choose_poll(&blend, &used);
         self.correct(offset, &blend, at);
         self.blend = Some((at, blend));
+        self.agreed = self.span(at).map(|span| (at, span)).or(self.agreed);
     }
 
     fn drift(&self) -> f64 {
@@ -451,6 +471,8 @@ fn track(kept: Option<Kept>) -> Track {
     })
 }
 
+/// Nothing likely is farther out than so many standard deviations.
+const SURE: f64 = 4.0;
 /// Temperature and age change an oscillator meanwhile.
 const LEAST_KEPT: f64 = 1e-6;
 /// A machine that slept for less did not.

@@ -148,15 +148,15 @@ impl Source {
         self.next = Some(if soon { next + interval } else { next });
     }
 
-    /// Between which offsets the truth is if it is right, its server's own error included.
-    pub(crate) fn bounds(&self, at: f64, gained: f64, drift: f64) -> Option<[f64; 2]> {
+    /// Between which offsets of the raw clock the truth is if it is right, its server's own error included.
+    pub(crate) fn bounds(&self, at: f64, drift: f64) -> Option<[f64; 2]> {
         let own = self
             .clock
             .error
             .unwrap_or(SERVER_ERROR_ALLOWANCE)
             .as_secs_f64();
         let [low, high] = self.track.bounds(at, drift)?;
-        Some([low - gained - own, high - gained + own])
+        Some([low - own, high + own])
     }
 
     /// What it says of a clock that has gained `gained` s on the raw one, for selection; None before its first answer.
